@@ -20,6 +20,7 @@ SIZE = (24, 32)
         ScmosCamera(gain=3.0, read_noise=0.0),
         EmccdCamera(),
         EmccdCamera(em_gain=1, gain=2.0, baseline=1000),
+        EmccdCamera(em_gain=1, gain=1.0, read_noise=0, spurious_charge=0),
         EmccdCamera(em_gain=30, gain=0.1, spurious_charge=1.0),
         EmccdCamera(em_gain=1, gain=0.2, read_noise=8, spurious_charge=0.5),
     ],
@@ -32,6 +33,21 @@ def test_a_cameras_frames_vary_as_its_noise_says(camera: Camera, level: float) -
     # 400,000 values tell a variance to 0.3 %, few multiplied electrons to 1 %.
     stated = float(camera.pixel_noise().variance(torch.tensor(level)))
     assert float(photons.var()) == pytest.approx(stated, rel=0.025 if level < 20 else 0.015)
+
+
+@pytest.mark.parametrize(
+    "camera",
+    [
+        ScmosCamera(gain=1.0, read_noise=0),
+        EmccdCamera(em_gain=1, gain=1.0, read_noise=0, spurious_charge=0),
+        EmccdCamera(em_gain=1, gain=2.0, read_noise=0, spurious_charge=0),
+    ],
+    ids=str,
+)
+def test_counts_that_are_whole_before_they_are_rounded_have_no_noise_of_rounding(camera: Camera) -> None:
+    assert camera.pixel_noise().is_shot_noise_alone
+    photons = camera.to_photons(camera.expose(torch.full((4000, 10, 10), 1.0), torch.Generator().manual_seed(1)))
+    assert float(photons.double().var()) == pytest.approx(1.0, rel=0.02)
 
 
 def test_a_map_of_the_gain_tells_the_rounding_pixel_by_pixel() -> None:

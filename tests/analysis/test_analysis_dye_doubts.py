@@ -57,6 +57,14 @@ def test_given_shares_that_are_not_those_of_the_molecules_are_told_with_the_righ
     assert all("(2)" in text for text in said)
 
 
+def test_a_dye_without_molecules_hides_no_wrong_share_and_shares_of_several_dyes_are_called_that():
+    alone = told(molecules({0.40: 1.0}, 10_000), {"a": 0.43, "b": 0.56})
+    (said,) = (text for text in alone if "other shares" in text)
+    assert "(given: 0.43)" in said and "hardly any molecule is likeliest b, so these may be of several" in said
+    mixed = told(molecules({0.40: 0.5, 0.52: 0.5}, 10_000), {"a": 0.52, "b": 0.56})
+    assert all("may be of several dyes" in text for text in mixed if "(given: 0.52)" in text)
+
+
 @pytest.mark.parametrize("sigma", [(0.02, 0.06), (0.2, 0.3)])
 @pytest.mark.parametrize("count", [60, 300, 3000])
 def test_right_shares_are_not_doubted_in_lists_of_any_length_and_of_broad_shares(

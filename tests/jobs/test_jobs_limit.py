@@ -127,6 +127,14 @@ def test_a_sweep_of_frames_without_molecules_is_refused(emitters: tuple[int, ...
     assert Sweep(emitters=()).emitters == ()
 
 
+def test_a_sweep_takes_any_whole_number_and_any_sequence_and_keeps_it():
+    sweep = Sweep(depths=np.int64(5), photons=(1e3 * k for k in (1, 2)), background=np.array([1.0, 2.0]))  # pyright: ignore[reportArgumentType]
+    assert sweep.photons == (1e3, 2e3) and sweep.background == (1.0, 2.0) and sweep.depths == 5
+    for wrong in ({"depths": True}, {"depths": 2.5}, {"photons": ()}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            Sweep(**wrong)
+
+
 def test_a_border_below_0_is_one_of_crops_and_counts_as_none():
     scene = small().scene()
     outside = scene.with_(emitters=scene.emitters.with_(margin_px=(-14.0, 4.0)))

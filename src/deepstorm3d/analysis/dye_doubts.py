@@ -40,12 +40,18 @@ class ShownShares:
     differ: NDArray[np.bool_]
 
 
-def shown_shares(mixture: DyeMixture, share: Values, sigma: Values) -> ShownShares:
+def shown_shares(
+    mixture: DyeMixture, share: Values, sigma: Values, widest: Values | None = None
+) -> ShownShares:
     """Fit the K shares of a mixture, whose numbers and scatters were found for given shares, from N molecules.
 
     The standard errors follow from what the molecules say of shares, scatters and numbers together: the sum of
     the outer products of their scores (Berndt et al., Ann. Econ. Soc. Meas. 3:653, 1974).
+
+    widest: (K,) largest scatter of each dye, in units of which a difference matters, if the mixture is a part
+    of one with more dyes.
     """
+    widest = mixture.widest if widest is None else widest
     every = max(1, len(share) // _MOST)
     share, sigma = share[::every], sigma[::every]
     free = refitted(mixture, share, sigma)
@@ -55,7 +61,7 @@ def shown_shares(mixture: DyeMixture, share: Values, sigma: Values) -> ShownShar
     off = np.abs(free.shares - mixture.shares)
     # Where dyes overlap by more than their distance the standard errors are none: the likelihoods decide too.
     gained = free.log_likelihood(share, sigma) - mixture.log_likelihood(share, sigma)
-    differ = (off > _CERTAIN * errors) & (off > _MATTERS * mixture.widest) & (gained > _CERTAIN**2 / 2)
+    differ = (off > _CERTAIN * errors) & (off > _MATTERS * widest) & (gained > _CERTAIN**2 / 2)
     return ShownShares(mixture.shares, free.shares, errors, differ)
 
 
@@ -77,7 +83,7 @@ def other_shares(mixture: DyeMixture, names: Sequence[str], share: Values, sigma
     present = np.flatnonzero(likeliest[1:] >= _FEWEST)
     if not len(present):
         return []
-    shown = shown_shares(only(mixture, present), share, sigma)
+    shown = shown_shares(only(mixture, present), share, sigma, mixture.widest[present])
     told = [
         f"{names[dye]} {shown.shown[at]:.4f} ± {shown.errors[at]:.4f} (given: {shown.given[at]:.4g})"
         for at, dye in enumerate(present.tolist())
@@ -85,6 +91,9 @@ def other_shares(mixture: DyeMixture, names: Sequence[str], share: Values, sigma
     ]
     if not told:
         return []
+    absent = [name for dye, name in enumerate(names) if dye not in present]
+    if absent:
+        told[-1] += f"; hardly any molecule is likeliest {', '.join(absent)}, so these may be of several dyes"
     return [
         f"the molecules show other shares than the given ones: {', '.join(told)}. The difference was taken for "
         "scatter, and dyes and their probabilities are off by it: measure the shares with these filters, or "

@@ -52,11 +52,12 @@ class EmccdCamera(CameraSpec):
     def pixel_noise(self, maps: Maps | None = None) -> Noise:
         """Shot noise of light and spurious charge with the excess of the multiplication, read noise, rounding.
 
-        See `CameraSpec.pixel_noise`.
+        See `CameraSpec.pixel_noise`. Counts that are whole before they are rounded have no rounding.
         """
         excess = 2.0 if self.em_gain > 1 else 1.0
         read = (self.read_noise / self.em_gain) ** 2
-        rounding = float(rounding_variance(self.gain * self.em_gain))
+        rounded = self.read_noise > 0 or self.em_gain > 1 or self.gain != round(self.gain)
+        rounding = float(rounding_variance(self.gain * self.em_gain)) if rounded else 0.0
         return Noise(excess, excess * self.spurious_charge + read + rounding)
 
     @property

@@ -185,7 +185,7 @@ def photon_bounds(
         return None
     spline, molecules = molecules_of_state(psf, state)
     scenes = Scenes(Likelihood(information), background, state.begin_px)
-    sigma, knots = np.zeros((len(state), 4 if state.blur_px is None else 5)), state.coefficients[0].numel()
+    sigma, knots = np.zeros((len(state), 4 if state.blur_px is None else 5)), state.coefficients[:1].numel()
     for frame, rows in rows_of_frames(state.frame, len(information)):
         own, size = some_of(molecules, rows), sigma[rows].size + knots
         weights = information[frame].contiguous().numpy()

@@ -123,7 +123,9 @@ class Selector:
         for _ in range(_PRUNING_ROUNDS):
             light, now = likelihood.select(active), best.select(active)
             rank = self.ranks(self.model, now.state, light)
-            now = replace(now, state=replace(now.state, rank=rank))
+            ranked = replace(now.state, rank=rank)
+            self.model.same_image(ranked, now.state, light)
+            now = replace(now, state=ranked)
             assert now.state.refused is not None
             worth = rank < below[active][now.state.frame]
             rows = (worth & (now.state.refused & REMOVAL == 0)).nonzero()[:, 0]

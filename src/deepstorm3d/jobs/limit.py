@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import SupportsIndex
 
 import numpy as np
 import torch
@@ -78,12 +79,16 @@ class Sweep:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.depths, int) or self.depths < 1:
+        if not isinstance(self.depths, SupportsIndex) or isinstance(self.depths, bool) or self.depths < 1:
             raise InputError(f"depths is the number of depths, 1 or more, not {self.depths}")
         for name, least in (("photons", "above 0"), ("background", "0 or more")):
             values = getattr(self, name)
-            if not isinstance(values, Iterable) or not len(tuple(values)):
+            if not isinstance(values, Iterable):
                 raise InputError(f"{name} of a sweep are several numbers, not {values}", f"{name}=(1000, 5000)")
+            values = tuple(values)
+            object.__setattr__(self, name, values)
+            if not values:
+                raise InputError(f"{name} of a sweep are several numbers, not none", f"{name}=(1000, 5000)")
             for value in values:
                 if not math.isfinite(value) or value < 0 or (name == "photons" and not value):
                     raise InputError(f"{name} of a sweep are {least}, got {value:g}")
