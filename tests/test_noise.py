@@ -46,7 +46,8 @@ def test_a_cameras_frames_vary_as_its_noise_says(camera: Camera, level: float) -
 )
 def test_counts_that_are_whole_before_they_are_rounded_have_no_noise_of_rounding(camera: Camera) -> None:
     assert camera.pixel_noise().is_shot_noise_alone
-    photons = camera.to_photons(camera.expose(torch.full((4000, 10, 10), 1.0), torch.Generator().manual_seed(1)))
+    counts = camera.expose(torch.full((4000, 10, 10), 1.0), torch.Generator().manual_seed(1))
+    photons = camera.to_photons(counts)
     assert float(photons.double().var()) == pytest.approx(1.0, rel=0.02)
 
 

@@ -169,12 +169,14 @@ def test_a_real_list_states_true_sigma_of_the_molecules_that_shine_longer():
     assert report.precision[0].motion_um == pytest.approx(-0.0167, abs=0.002)
 
 
-def test_a_list_that_hardly_tells_a_drift_is_doubted(tmp_path: Path):
+def test_a_list_that_tells_no_drift_is_refused_and_nothing_is_written(tmp_path: Path):
     rng = np.random.default_rng(2)
     xyz = torch.from_numpy(10 * rng.random((300, 3)))
     noise = Localizations.proposals(xyz, torch.arange(300), torch.ones(300))
-    done = correct_drift(write(tmp_path / "noise.hdf5", noise), tmp_path / "out.hdf5")
-    assert any("too few to trust" in note for note in done.notes)
+    source = write(tmp_path / "noise.hdf5", noise)
+    with pytest.raises(InputError, match=r"noise\.hdf5: the list tells no drift: only \d+ pairs"):
+        correct_drift(source, tmp_path / "out.hdf5")
+    assert not list(tmp_path.glob("out*"))
 
 
 @pytest.mark.parametrize("job", ["drift", "resolution"])

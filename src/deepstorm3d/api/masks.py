@@ -319,7 +319,7 @@ def _named_phases(masks: Mapping[str, AMask | None]) -> list[tuple[str, Tensor |
     return [(name, _phase(phase, f"mask '{name}'")) for name, phase in masks.items()]
 
 
-def _phase(given: AMask | None, name: str = "the mask") -> Tensor | None:
+def _phase(given: AMask | None, name: str = "the array") -> Tensor | None:
     """The phase (h, w) rad, float32, of an array or a file; raises InputError for an array as for a file."""
     if given is None:
         return None
