@@ -197,6 +197,7 @@ def test_a_correction_does_harm_only_where_its_error_exceeds_the_drift_or_pairs_
     told = " ".join(doubts_of_curve(moved, DriftEstimate(curve, 12, pairs)))
     assert ("each alone, disagree" in told) == bool(said)
     assert ("more harm than good" in told) == (said == "more harm")
+    assert (f"only {pairs} pairs" in told and "too few to trust" in told) == (pairs < 30 * 12)
 
 
 @pytest.mark.parametrize(("rows", "frames"), [(0, 10), (30, 30), (5000, 1)])
