@@ -15,7 +15,7 @@ from deepstorm3d.io.masks import read_mask, write_mask
 from factories import tiny_experiment
 from served_studio import Served
 
-STEPS = 60
+STEPS = 240
 
 
 @pytest.fixture(scope="module")

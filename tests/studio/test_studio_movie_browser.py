@@ -168,6 +168,8 @@ def test_what_is_chosen_of_dark_and_light_stays_after_a_reload(page: Any):
     seen = page.evaluate("document.body.classList.contains('body--dark')")
     page.locator("[data-test=dark]").click()
     page.wait_for_function(f"document.body.classList.contains('body--dark') !== {str(seen).lower()}")
+    # The page is dark a moment before it has noted that.
+    page.wait_for_function("document.cookie.includes('deepstorm3d-dark=')")
     page.reload()
     page.wait_for_function("window.did_handshake === true")
     page.wait_for_function(f"document.body.classList.contains('body--dark') !== {str(seen).lower()}")
