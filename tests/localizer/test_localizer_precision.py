@@ -11,14 +11,31 @@ from deepstorm3d.localizer.precision import conv2d_in_float32, mixed_precision
 
 
 @pytest.mark.parametrize(
-    ("instructions", "half"), [("avx512_bf16", False), ("amx_bf16", True), ("bf16", True), ("", False)]
+    ("instructions", "half"),
+    [("amx_bf16", True), ("bf16", True), ("", False)],
 )
-def test_the_processor_computes_in_bfloat16_only_where_it_multiplies_whole_matrices_of_it(
-    monkeypatch: pytest.MonkeyPatch, instructions: str, half: bool
+@pytest.mark.parametrize("name", ["AMD EPYC", "Intel(R) Xeon(R) Processor", ""])
+def test_the_processor_computes_in_bfloat16_where_it_multiplies_whole_matrices_of_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, instructions: str, half: bool
 ) -> None:
-    monkeypatch.setattr(precision, "_cpu_offers", lambda asked: asked == instructions)
+    monkeypatch.setattr(precision, "_cpu_capabilities", lambda: {"cpu_name": name, instructions: True})
     with mixed_precision(torch.device("cpu"), half_precision=True):
         assert torch.is_autocast_enabled("cpu") is half
+
+
+@pytest.mark.parametrize(
+    ("name", "half"),
+    [("AMD EPYC", True), ("AMD Ryzen 9 7950X", True), ("Intel(R) Xeon(R)", False), (None, False)],
+)
+def test_bfloat16_of_vectors_is_used_where_it_gains(
+    monkeypatch: pytest.MonkeyPatch, name: str | None, half: bool
+) -> None:
+    told = {"avx512_bf16": True} | ({} if name is None else {"cpu_name": name})
+    monkeypatch.setattr(precision, "_cpu_capabilities", lambda: told)
+    with mixed_precision(torch.device("cpu"), half_precision=True):
+        assert torch.is_autocast_enabled("cpu") is half
+    with mixed_precision(torch.device("cpu"), half_precision=False):
+        assert not torch.is_autocast_enabled("cpu")
 
 
 def test_it_is_the_convolution_that_torch_has_with_its_gradients() -> None:
