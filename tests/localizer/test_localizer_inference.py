@@ -169,11 +169,15 @@ def test_the_fast_form_gives_a_frame_the_same_alone_as_in_a_batch() -> None:
     torch.testing.assert_close(fast(frames)[1:2], fast(frames[1:2]), rtol=1e-5, atol=1e-5)
 
 
-def test_where_bfloat16_is_fast_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = trained(SPECS["coarse"])
+@torch.no_grad()
+def test_where_bfloat16_is_fast_only_batch_norms_are_absorbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, frames = trained(SPECS["coarse"]), photons(2, 61, 75)
     monkeypatch.setattr(inference, "fast_bfloat16", lambda _: True)
-    assert for_inference(plain, half_precision=True) is plain
-    assert for_inference(plain, half_precision=False) is not plain
+    half = for_inference(plain, half_precision=True)
+    assert not any(isinstance(layer, nn.BatchNorm2d | WinogradConv2d) for layer in half.modules())
+    torch.testing.assert_close(half(frames), plain(frames), rtol=1e-4, atol=1e-4)
+    whole = for_inference(plain, half_precision=False)
+    assert any(isinstance(layer, WinogradConv2d) for layer in whole.modules())
 
 
 def test_networks_of_other_layers_are_left_as_they_are() -> None:

@@ -18,27 +18,34 @@ __all__ = ["announce", "for_inference"]
 
 
 def for_inference(localizer: NetworkLocalizer, *, half_precision: bool) -> NetworkLocalizer:
-    """A copy of a trained localizer in evaluation mode, faster on the CPU in single precision; else it itself.
+    """A copy of a trained localizer in evaluation mode that is faster on the CPU; on other devices it itself.
 
-    half_precision: whether it may compute in bfloat16. On a device that is fast in bfloat16 nothing is changed.
-    In networks with a `Trunk` batch norms become part of the convolutions before them, and 3×3 convolutions of
-    many channels are done by Winograd's algorithm (`WinogradConv2d`). The copy cannot be trained or stored.
+    half_precision: whether it may compute in bfloat16.
+    In networks with a `Trunk` batch norms become part of the convolutions before them; in single precision,
+    3×3 convolutions of many channels are done by Winograd's algorithm (`WinogradConv2d`). The copy cannot be
+    trained or stored.
     """
     device = localizer.offset.device
-    if device.type != "cpu" or (half_precision and fast_bfloat16(device)):
-        return localizer
-    if not any(isinstance(layer, Trunk) for layer in localizer.modules()):
+    if device.type != "cpu" or not any(isinstance(layer, Trunk) for layer in localizer.modules()):
         return localizer
     fast = copy.deepcopy(localizer).eval().requires_grad_(False)
-    for block in [block for block in fast.modules() if isinstance(block, nn.Sequential)]:
+    blocks = [block for block in fast.modules() if isinstance(block, nn.Sequential)]
+    for block in blocks:
         _absorb_batch_norms(block)
-        _use_winograd(block)
-    for block in [block for block in fast.modules() if isinstance(block, nn.Sequential)]:
-        for place, pair in enumerate(block):
-            last = pair.second[0] if isinstance(pair, ResidualPair) else None
-            if isinstance(pair, ResidualPair) and isinstance(last, WinogradConv2d):
-                block[place] = WinogradPair(pair.first, last)
+    if not (half_precision and fast_bfloat16(device)):
+        for block in blocks:
+            _use_winograd(block)
+        for block in blocks:
+            _use_winograd_pairs(block)
     return fast
+
+
+def _use_winograd_pairs(block: nn.Sequential) -> None:
+    """Replace residual pairs whose last convolution is by Winograd's algorithm: it adds the features itself."""
+    for place, pair in enumerate(block):
+        last = pair.second[0] if isinstance(pair, ResidualPair) else None
+        if isinstance(pair, ResidualPair) and isinstance(last, WinogradConv2d):
+            block[place] = WinogradPair(pair.first, last)
 
 
 def _use_winograd(block: nn.Sequential) -> None:
