@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -38,7 +38,7 @@ def _cpu_offers(instructions: str) -> bool:
     return bool(_cpu_capabilities().get(instructions))
 
 
-def _cpu_capabilities() -> dict[str, Any]:
+def _cpu_capabilities() -> Mapping[str, Any]:
     # Older releases of torch do not report them; float32 is the safe choice there.
     return torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
 
