@@ -11,14 +11,16 @@ import torch
 from numpy.typing import ArrayLike
 
 from deepstorm3d.analysis.diffusion import diffusion, mean_square_displacement
-from deepstorm3d.analysis.free_motion import motion_doubts
+from deepstorm3d.analysis.free_motion import axes_doubts, motion_doubts
 from deepstorm3d.emitters import Localizations
 
 MOLECULES, FRAMES = 50, 100
 
 
-def told(d: ArrayLike, *, flow_um: float = 0.0, within: tuple[int, ...] = (), seed: int = 0) -> list[str]:
-    """What is told of molecules of D (µm² per frame, on each axis), pulled back on the axes `within`."""
+def trajectories(
+    d: ArrayLike, *, flow_um: float = 0.0, within: tuple[int, ...] = (), seed: int = 0
+) -> Localizations:
+    """Trajectories of molecules of D (µm² per frame, on each axis), pulled back on the axes `within`."""
     g = np.random.default_rng(seed)
     steps = g.normal(size=(FRAMES, MOLECULES, 3)) * np.sqrt(2 * np.broadcast_to(d, 3))
     steps[..., 0] += flow_um
@@ -32,7 +34,12 @@ def told(d: ArrayLike, *, flow_um: float = 0.0, within: tuple[int, ...] = (), se
         torch.arange(FRAMES).repeat_interleave(MOLECULES),
         torch.ones(FRAMES * MOLECULES),
     )
-    table = dataclasses.replace(table, track=torch.arange(MOLECULES).repeat(FRAMES))
+    return dataclasses.replace(table, track=torch.arange(MOLECULES).repeat(FRAMES))
+
+
+def told(d: ArrayLike, *, flow_um: float = 0.0, within: tuple[int, ...] = (), seed: int = 0) -> list[str]:
+    """What is told of such motion."""
+    table = trajectories(d, flow_um=flow_um, within=within, seed=seed)
     found = diffusion(table)
     assert found is not None
     return motion_doubts(found, mean_square_displacement(table, FRAMES // 4), 1.0, 0.0)
@@ -60,3 +67,43 @@ def test_a_flow_along_one_axis_is_directed_motion_there() -> None:
     # A step v that all make adds v² to Δ² and to ΔₙΔₙ₊₁: D comes out larger by 3 v² / 2.
     ratio = float(note.partition("got ")[2].partition(" times")[0])
     assert ratio == pytest.approx((0.02 + 0.25) / (20 * (0.001 + 1.5 * 0.0025)), rel=0.1)
+
+
+def of_axes(d: ArrayLike, *, molecules: int = MOLECULES, depth: float = 1.0, seed: int = 0) -> list[str]:
+    """What is told of D of the axes, of so many molecules whose depths are a multiple of the true ones."""
+    table = trajectories(d, seed=seed)
+    assert table.track is not None
+    table = table.select(table.track < molecules)
+    found = diffusion(dataclasses.replace(table, xyz=table.xyz * torch.tensor([1.0, 1.0, depth])))
+    assert found is not None
+    return axes_doubts(found)
+
+
+@pytest.mark.parametrize("molecules", [3, 10, 50])
+@pytest.mark.parametrize("d", [0.01, 1e-4, 0.0], ids=str)
+def test_one_d_for_all_axes_is_given_without_a_word_where_they_agree(d: float, molecules: int) -> None:
+    """Chance tells of one in a thousand."""
+    assert sum(bool(of_axes(d, molecules=molecules, seed=seed)) for seed in range(12)) <= 1
+
+
+@pytest.mark.parametrize("molecules", [3, 50])
+@pytest.mark.parametrize("d", [(0.01, 0.01, 0.0), (0.0, 0.01, 0.0), (0.01, 0.01, 0.002)], ids=str)
+def test_that_the_axes_disagree_on_d_is_told_beside_their_mean(d: ArrayLike, molecules: int) -> None:
+    (note,) = of_axes(d, molecules=molecules)
+    assert note.startswith("D differs between the axes by more than chance (")
+    assert "use D of each axis" in note
+
+
+def test_a_wrong_depth_scale_is_told_by_d() -> None:
+    assert of_axes(0.01, depth=1.5)
+    assert not of_axes(0.01, depth=1.05)
+
+
+def test_depths_that_are_not_there_are_no_measurement_of_d() -> None:
+    """A list of two dimensions has z 0 in every row: it says nothing of D on z, rather than D = 0."""
+    table = trajectories(0.01)
+    flat = diffusion(dataclasses.replace(table, xyz=table.xyz * torch.tensor([1.0, 1.0, 0.0])))
+    assert flat is not None
+    assert flat.coefficient == pytest.approx(0.01, abs=4 * flat.coefficient_error)
+    assert flat.coefficient == pytest.approx(np.mean([axis.coefficient for axis in flat.axes[:2]]), rel=0.01)
+    assert not axes_doubts(flat)

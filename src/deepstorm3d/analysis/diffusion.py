@@ -56,9 +56,10 @@ class AxisDiffusion:
 class Diffusion:
     """D and σ of all trajectories together.
 
-    axes: along x, y and z;  coefficient: mean D of the three axes, µm²/s, weighted by their precision, with its
-    standard error;  steps: number of steps between adjacent frames;  tracks: number of trajectories with three
-    frames in a row.
+    axes: along x, y and z;  coefficient: mean D of the axes on which rows differ at all (a list without depths
+    has no z), µm²/s, weighted by their precision, with its standard error;  steps: number of steps between
+    adjacent frames;  tracks: number of trajectories with three frames in a row;  alike: the chance that D of
+    these axes comes out as different as it does where it is the same on all.
     """
 
     axes: tuple[AxisDiffusion, AxisDiffusion, AxisDiffusion]
@@ -66,6 +67,7 @@ class Diffusion:
     coefficient_error: float
     steps: int
     tracks: int
+    alike: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -122,25 +124,22 @@ def diffusion(table: Localizations, *, interval: float = 1.0, exposure: float = 
             blur,
         )
         errors, variance_errors = (_jackknife(each) for each in without)
+        without = without[0]
     else:
         without = None
         errors, variance_errors = _expected_errors(found, variance, int(steps.sum()), interval, blur)
-    # Weights use the errors expected at the mean D: an axis whose D came out low by chance has too small an
-    # error.
-    alike = _expected_errors(np.full(3, found.mean()), variance, int(steps.sum()), interval, blur)[0]
-    weight = 1.0 / np.maximum(alike, 1e-30) ** 2
-    weight /= weight.sum()
-    # The axes of one molecule share its D: their errors are independent only if all molecules have the same D.
-    spread = np.sqrt((weight**2 * errors**2).sum()) if without is None else _jackknife(without[0] @ weight)
+    # An axis on which no row ever moves was not measured.
+    measured = squares.sum(0) > 0 if squares.any() else np.ones(3, np.bool_)
+    typical = np.full(3, found[measured].mean())
+    expected, _ = _expected_errors(typical, variance, int(steps.sum()), interval, blur)
+    mean, spread, alike = _over_axes(found, errors, expected, without, int(steps.sum()), measured)
     axes = [
         AxisDiffusion(
             float(d), float(d_error), math.sqrt(max(float(v), 0.0)), _sigma_error(float(v), float(v_error))
         )
         for d, d_error, v, v_error in zip(found, errors, variance, variance_errors, strict=True)
     ]
-    return Diffusion(
-        (axes[0], axes[1], axes[2]), float(found @ weight), float(spread), int(steps.sum()), len(used)
-    )
+    return Diffusion((axes[0], axes[1], axes[2]), mean, spread, int(steps.sum()), len(used), alike)
 
 
 def mean_square_displacement(table: Localizations, longest: int) -> Displacements:
@@ -236,6 +235,50 @@ def _estimate(
 def _jackknife(left_out: Floats) -> Floats:
     """Standard error of an estimate from the estimates with one of the (K, …) parts left out."""
     return np.sqrt((len(left_out) - 1) * ((left_out - left_out.mean(axis=0)) ** 2).mean(axis=0))
+
+
+def _over_axes(
+    found: Floats,
+    errors: Floats,
+    expected: Floats,
+    without: Floats | None,
+    steps: int,
+    measured: NDArray[np.bool_],
+) -> tuple[float, float, float]:
+    """Mean of D (3,) over the measured axes, its standard error, and `Diffusion.alike`.
+
+    errors: (3,) of `found`;  expected: those expected at the mean D, which give the weights: an axis whose D
+    came out low by chance has too small an error;  without: (K, 3) estimates with one trajectory left out, if
+    there are enough.
+    """
+    weight = measured / np.maximum(expected, 1e-30) ** 2
+    weight /= weight.sum()
+    if without is None:
+        spread = np.sqrt((weight**2 * errors**2).sum())
+        alike = _chance_alike(found, np.diag(expected**2), steps, measured)
+    else:
+        # The axes of one molecule share its D: errors are independent only if all molecules have the same D.
+        spread, around = _jackknife(without @ weight), without - without.mean(axis=0)
+        covariance = (1 - 1 / len(without)) * around.T @ around
+        alike = _chance_alike(found, covariance, len(without) - 1, measured)
+    return float(found @ weight), float(spread), alike
+
+
+def _chance_alike(found: Floats, covariance: Floats, degrees: int, measured: NDArray[np.bool_]) -> float:
+    """Chance that D of the measured axes differs as much as in `found` (3,) where it is the same on all.
+
+    covariance: (3, 3) of `found`, estimated with so many degrees of freedom: Hotelling's T² of the differences.
+    """
+    from scipy.special import fdtrc
+
+    others = int(measured.sum()) - 1
+    rest = degrees - others + 1
+    if others < 1 or rest < 1:
+        return 1.0
+    apart = np.diff(np.eye(3)[measured], axis=0)
+    difference = apart @ found
+    square = float(difference @ np.linalg.pinv(apart @ covariance @ apart.T) @ difference)
+    return float(fdtrc(others, rest, square * rest / (others * degrees)))
 
 
 def _expected_errors(

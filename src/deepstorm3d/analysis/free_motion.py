@@ -1,4 +1,4 @@
-"""Whether molecules move as free diffusion at their D would move them: each axis, and all together."""
+"""Whether molecules move as free diffusion at their D would move them: on each axis, in all, at one D."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from .diffusion import Diffusion, Displacements
 
-__all__ = ["motion_doubts"]
+__all__ = ["axes_doubts", "motion_doubts"]
 
 # Where the displacement is held against free diffusion, frames.
 _CHECKED_LAG = 10
 # So far from free diffusion it is told: in standard errors, and as a share.
 _TOLD_SIGMA = 3.0
 _TOLD_SHARE = 0.2
+# Chance of axes that differ as much, below which it is told that their D is not the same.
+_TOLD_CHANCE = 1e-3
 
 Floats = NDArray[np.float64]
 
@@ -53,6 +55,26 @@ def motion_doubts(found: Diffusion, moved: Displacements, interval: float, expos
         if alike:
             notes.append(_told(_on(alike), lag, [seen[axis] / free[axis] for axis in alike]))
     return notes
+
+
+def axes_doubts(found: Diffusion) -> list[str]:
+    """Where D of the axes differs beyond chance and by more than a fifth, so that no mean describes them."""
+    # An axis on which no row moves at all was not measured.
+    each = {
+        name: axis.coefficient
+        for name, axis in zip("xyz", found.axes, strict=True)
+        if axis.sigma_um > 0 or axis.coefficient
+    }
+    if found.alike > _TOLD_CHANCE:
+        return []
+    if max(each.values()) - min(each.values()) < _TOLD_SHARE * abs(found.coefficient):
+        return []
+    shown = ", ".join(f"{d:.3g} on {name}" for name, d in each.items())
+    return [
+        f"D differs between the axes by more than chance ({shown}): molecules do not move alike on all, or the "
+        f"depth scale is off; D of all, {found.coefficient:.3g}, is a mean that describes none of them: use D "
+        "of each axis"
+    ]
 
 
 def _apart(seen: float, free: float, error: float) -> bool:
