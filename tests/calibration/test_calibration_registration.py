@@ -48,6 +48,33 @@ def test_the_transform_is_found_from_nothing_as_well_as_its_pairs_allow(pairs, i
     assert abs(found.depth.median_um - DEPTH_UM) < 4 * found.depth.sigma_um
 
 
+@pytest.mark.parametrize(
+    ("degrees", "mirrored", "bend_um", "seed"), [(7, True, 0.15, 9), (-12, False, 0.4, 10)]
+)
+def test_a_turned_and_bent_field_of_many_molecules_is_registered_whole(degrees, mirrored, bend_um, seed):
+    """A part of it can agree with a quarter turn, better than chance: it is not the whole."""
+    rng = np.random.default_rng(seed)
+    xy, frame = rng.uniform(0, 40, (4000, 2)), np.sort(rng.integers(0, 80, 4000))
+
+    def there(places):
+        u, v = ((places - 20) / 20).T
+        turn = 1.01 * np.exp(1j * np.deg2rad(degrees))
+        turned = turn * ((-20 if mirrored else 20) * u + 20j * v) + (22 + 19.3j)
+        return np.stack([turned.real + bend_um * u * v, turned.imag + bend_um * (u**2 - v**2)], axis=1)
+
+    def seen(places):
+        shown, sigma = rng.random(4000) < 0.8, np.array([0.012, 0.012, 0.025])
+        xyz = np.column_stack([places, np.zeros(4000)]) + rng.normal(size=(4000, 3)) * sigma
+        return rows_of(xyz[shown], frame[shown], sigma)
+
+    first, second = seen(xy), seen(there(xy))
+    found = register(first, second)
+    grid = np.stack(np.meshgrid(*2 * [np.linspace(1, 39, 20)]), axis=-1).reshape(-1, 2)
+    off = found.transform.apply(torch.from_numpy(grid)).numpy() - there(grid)
+    assert np.abs(off).max() < 0.01
+    assert found.pairs > 0.6 * 4000 and found.support.share > 0.95
+
+
 def test_held_out_residuals_are_what_the_sigma_of_both_rows_say():
     found = register(*TwoChannels(1000, seed=3).lists())
     for seen, stated in zip(found.residual_nm, found.expected_nm, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -185,10 +186,29 @@ def test_two_lists_that_do_not_hold_their_frames_say_so_and_take_their_size(two:
 def test_in_memory_it_is_the_same_and_doubts_are_warnings(two: tuple[Path, Path]):
     first, second = two
     of_files = ds.register(first, second)
-    of_lists = ds.register(ds.read_table(first), ds.read_table(second))
+    known = of_files.channels.fields[0]
+    frames = {"pixel_um": known.pixel_um, "shape": known.size}
+    of_lists = ds.register(ds.read_table(first), ds.read_table(second), **frames)
     assert error_um(of_lists.transform, of_files.transform) < 1e-3
     mirrored = TwoChannels(300, mirrored=True, seed=13).lists()
     with pytest.warns(ds.DoubtfulResult, match="as in a mirror"):
-        found = ds.register(*mirrored)
+        found = ds.register(*mirrored, **frames)
     moved = found.apply(mirrored[0])
     torch.testing.assert_close(found.undo(moved).xyz, mirrored[0].xyz, rtol=0, atol=1e-9)
+
+
+def test_lists_in_memory_have_the_frames_that_are_given():
+    lists = TwoChannels(300, seed=13).lists()
+    with pytest.warns(
+        ds.DoubtfulResult, match="in memory does not know its frames.*give `pixel_um` and `shape`"
+    ):
+        guessed = ds.register(*lists)
+    with pytest.warns(ds.DoubtfulResult, match=r"taken to end where its rows do, at \d+ x \d+ px.*`shape`"):
+        ds.register(*lists, pixel_um=0.11)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*lies beyond the pairs")
+        found = ds.register(*lists, pixel_um=0.11, shape=(280, 300))
+    assert [(field.size, field.pixel_um) for field in found.channels.fields] == [((280, 300), 0.11)] * 2
+    assert error_um(found.transform, guessed.transform) < 1e-3
+    with pytest.raises(ds.InputError, match=r"rows of the list reach to \d+ x \d+ px.*given as 50 x 40 px"):
+        ds.register(*lists, pixel_um=0.11, shape=(40, 50))

@@ -183,7 +183,7 @@ def test_an_axial_scan_circles_its_spots_and_draws_them_through_the_planes():
 
 
 def test_a_registration_shows_residuals_distortion_and_depth():
-    found = ds.register(*TwoChannels(300, seed=1).lists())
+    found = ds.register(*TwoChannels(300, seed=1).lists(), pixel_um=0.1, shape=(280, 280))
     figure = plot.registration(found)
     arrows, spread, bend, depth = figure.axes
     assert spread.get_title(loc="left") == f"Residuals of {found.pairs} pairs"

@@ -11,10 +11,12 @@ from ..calibration.registration.registration import (
     Registration,
     RegistrationRule,
     register_lists,
+    smallest_field,
 )
 from ..channels.camera_halves import Side
 from ..emitters import Localizations
 from ..errors import InputError
+from ..field import Field
 from ..front_door import doubt, public
 from ..io.tables import TableHeader
 from ..jobs.register import field_of_list, split_list, whole_frame
@@ -107,10 +109,10 @@ def register(
     beads : bool
         Whether the lists are of beads; None: found out.
     pixel_um : float
-        Camera pixel in the sample, for files that do not name their pixel size.
+        Camera pixel in the sample, for lists in memory and files that do not name their pixel size.
     shape : tuple
-        Height and width of the frames, px, for files that do not hold them; without it they are taken to end
-        where the rows do.
+        Height and width of the frames, px, for lists in memory and files that do not hold them; without it they
+        are taken to end where the rows do.
 
     Returns
     -------
@@ -131,7 +133,7 @@ def register(
     """
     rule = RegistrationRule(degree, mirror, beads)
     (one, guess), (two, guess_there) = (
-        _channel(found, *opened(found, pixel_um), shape) for found in (first, second)
+        _channel(found, *opened(found, pixel_um), shape, pixel_um) for found in (first, second)
     )
     found = register_lists(one, two, rule)
     doubt([*guess, *guess_there, *found.warnings])
@@ -177,10 +179,31 @@ def split_channels(
 
 
 def _channel(
-    found: List, table: Localizations, header: TableHeader | None, shape: tuple[int, int] | None
+    found: List,
+    table: Localizations,
+    header: TableHeader | None,
+    shape: tuple[int, int] | None,
+    pixel_um: float | None,
 ) -> tuple[ChannelList, list[str]]:
     """The list of a channel with its frames, and a note where they are a guess."""
-    if header is None or isinstance(found, Localizations):
-        return ChannelList(table), []
-    field, guess = field_of_list(Path(found), header, shape)
-    return ChannelList(table, field, Path(found).name), guess
+    if header is not None and not isinstance(found, Localizations):
+        field, guess = field_of_list(Path(found), header, shape)
+        return ChannelList(table, field, Path(found).name), guess
+    if pixel_um is None:
+        return ChannelList(table), [
+            "a list in memory does not know its frames: they are taken to end where its rows do, with pixels "
+            "of 100 nm; give `pixel_um` and `shape`"
+        ]
+    reached = smallest_field(table, pixel_um)
+    if shape is None:
+        return ChannelList(table, reached), [
+            "a list in memory does not know its frames: they are taken to end where its rows do, at "
+            f"{reached.width} x {reached.height} px; give their size (`shape`)"
+        ]
+    if shape[0] < reached.height - 1 or shape[1] < reached.width - 1:
+        raise InputError(
+            f"rows of the list reach to {reached.width} x {reached.height} px, and the frames are given as "
+            f"{shape[1]} x {shape[0]} px (`shape`)",
+            "height comes first in `shape`; is `pixel_um` the camera's pixel in the sample, in µm?",
+        )
+    return ChannelList(table, Field(*shape, pixel_um)), []

@@ -29,8 +29,12 @@ _GATE_LEAST_UM = 0.03
 _GATE_MOST_UM = 0.5
 # A degree is raised where the likelihood of pairs that were held out grows by this many of its standard errors.
 _BETTER = 2.0
-# Times that pairs are found anew with the transform that they led to.
+# Times that pairs are found with the transform that they led to: so often, and up to …
 _PASSES = 2
+_MOST_PASSES = 12
+# … while each time adds this share of them. (Where distortion is large, the first similarity fits a part of the
+# field only.)
+_GROWING = 0.03
 # Where σ of neither row is known, variance of a pair over the square of the gate.
 _UNKNOWN = 1e-4
 
@@ -63,8 +67,8 @@ def fit_transform(
     transform = Transform.affine(torch.from_numpy(start.matrix()), torch.from_numpy(start.offset()))
     gate = GATE_UM
     found: FoundTransform | None = None
-    for turn in range(_PASSES):
-        advance(watch, turn, _PASSES, "fitting the transform")
+    for turn in range(_MOST_PASSES):
+        advance(watch, min(turn, _PASSES - 1), _PASSES, "fitting the transform")
         rows, pairs = _pairs(one, other, transform, gate)
         degrees = _degrees(pairs, degree)
         fits = {each: fit_pairs(pairs, each, centre, scale) for each in degrees}
@@ -74,7 +78,10 @@ def fit_transform(
             best = each if _better(tried[each][0] - tried[best][0], pairs.place) else best
         fitted = fits[best]
         by_degree = {each: 1000 * _rms(tried[each][1], fits[best].weight) for each in degrees}
+        before = 0 if found is None else len(found.rows)
         found = FoundTransform(fitted, rows, pairs, tried[best][1], by_degree)
+        if turn + 1 >= _PASSES and len(rows) <= (1 + _GROWING) * before:
+            break
         transform = fitted.transform
         typical = float(np.median(pairs.variance.mean(1))) + fitted.excess
         gate = float(np.clip(_GATE_SIGMAS * np.sqrt(typical), _GATE_LEAST_UM, _GATE_MOST_UM))

@@ -22,12 +22,14 @@ from .points import Points, beads_merged, looks_like_beads, points_of
 from .search import find_start
 from .support import Support, support_of
 
-__all__ = ["ChannelList", "Registration", "RegistrationRule", "register_lists"]
+__all__ = ["ChannelList", "Registration", "RegistrationRule", "register_lists", "smallest_field"]
 
 Floats = NDArray[np.float64]
 
 # Steps of which a watcher is told: the search, the two passes of the fit, and what is told of it.
 _STEPS = 4
+# Camera pixel of a list that knows none, µm.
+_PIXEL_UM = 0.1
 # What is told where it exceeds these: share of the field beyond the pairs, residual over what σ say, and nm.
 _BEYOND = 0.25
 _OVER_SIGMA = 1.5
@@ -41,7 +43,8 @@ _DEPTH_OVER_UM = 0.1
 class ChannelList:
     """What was localized in one channel.
 
-    table: positions in the channel's own µm;  field: its camera's (None: as large as the list reaches);
+    table: positions in the channel's own µm;  field: its camera's (None: as large as the list
+    reaches, with pixels of 100 nm);
     name: of the file.
     """
 
@@ -190,13 +193,15 @@ def _found(
 
 
 def _field(given: ChannelList) -> Field:
-    """The camera's field, or the smallest with pixels of 100 nm that the list fits into."""
-    if given.field is not None:
-        return given.field
-    if not len(given.table):
-        return Field(1, 1, 0.1)
-    x, y = (given.table.xyz[:, :2].amax(0) / 0.1).clamp(min=0).ceil().long().tolist()
-    return Field(y + 1, x + 1, 0.1)
+    return given.field or smallest_field(given.table, _PIXEL_UM)
+
+
+def smallest_field(table: Localizations, pixel_um: float) -> Field:
+    """The smallest field with pixels of this size that a list fits into."""
+    if not len(table):
+        return Field(1, 1, pixel_um)
+    x, y = (table.xyz[:, :2].amax(0) / pixel_um).clamp(min=0).ceil().long().tolist()
+    return Field(y + 1, x + 1, pixel_um)
 
 
 def _told(

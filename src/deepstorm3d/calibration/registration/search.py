@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,9 @@ _REFINED = 8
 _CLOSING = (1.0, 1.0, 0.7, 0.5, 0.35, 0.25, 0.25)
 # A start is accepted where chance gives as many partners in one of a thousand searches at most.
 _LOG10_CHANCE = -3.0
-# No other one is looked at where it is below this.
+# No other one is looked at where it is below this, and so many of the rows that could have a partner have one.
 _BEYOND_DOUBT = -12.0
+_ENOUGH = 0.3
 # Rows of the first list at most with which partners by chance are counted.
 _COUNTED = 20_000
 # Late starts of one of the cameras that are tried where nothing agrees, frames.
@@ -58,25 +59,49 @@ def find_start(first: Points, second: Points, *, mirrored: bool | None, same_fra
             "molecules are paired frame by frame: give lists of the same recording, or say that they are beads "
             "(`beads=True`)",
         )
-    evidence = ""
+    trials = _trials(first, second, len(found.first), mirrored)
+    best: _Found | None = None
     # Most cameras stand in a quarter turn; what pairs of candidates vote for takes longer to look through.
     for turns in (quarter_turns, voted_turns):
         guesses = similarities(first, second, found, mirrored=mirrored, turns=turns)
-        start, evidence = _best(first, second, guesses, _trials(first, second, len(found.first), mirrored))
-        if start is not None:
-            return start
-    raise InputError(
-        f"the two channels do not agree: {evidence}", _remedy(first, second, mirrored, same_frames)
-    )
+        now = _best(first, second, guesses, trials)
+        if best is None or now.beyond_chance >= best.beyond_chance:
+            best = now
+        if best.share >= _ENOUGH:
+            break
+    assert best is not None
+    if best.start is None:
+        raise InputError(
+            f"the two channels do not agree: {best.evidence}", _remedy(first, second, mirrored, same_frames)
+        )
+    return best.start
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The best similarity of a search.
+
+    start: None where chance explains its partners;  beyond_chance: partners more than by chance, −∞ without a
+    start;  share: of the rows that could have one;  evidence: the numbers.
+    """
+
+    start: Similarity | None = None
+    beyond_chance: float = -np.inf
+    share: float = 0.0
+    evidence: str = "no two rows can be partners"
 
 
 def _best(
     first: Points, second: Points, guesses: list[Similarity], trials: float, limit: float = _LOG10_CHANCE
-) -> tuple[Similarity | None, str]:
-    """The similarity whose partners chance explains least; None, and the numbers, where it explains them."""
+) -> _Found:
+    """The similarity with most partners of those whose partners chance does not explain.
+
+    A wrong one can have more than chance gives too: along a line a mirror and a half turn are nearly the same.
+    """
     rng = np.random.default_rng(0)
     chosen = _sample(first, second, rng)
-    best, least, evidence = None, np.inf, "no two rows can be partners"
+    most = min(len(chosen), int(np.isin(second.frame, np.unique(chosen.frame)).sum()))
+    best, least = _Found(), np.inf
     for guess in guesses[:_REFINED]:
         refined = _refined(chosen, second, guess)
         moved = chosen.xy @ refined.matrix().T + refined.offset()
@@ -85,17 +110,21 @@ def _best(
         places = independent_pairs(chosen.xy[pairs.first], chosen.frame[pairs.first], GATE_UM)
         # Partners by chance repeat in as many frames as the others do.
         chance = log10_chance(places, by_chance * places / max(len(pairs), 1), trials)
-        if chance < least:
-            least = chance
-            best = refined if chance < limit and places >= LEAST_PLACES else None
-            evidence = (
-                f"at the best of all rotations, scales and shifts {len(pairs)} of {len(chosen)} rows have a "
-                f"partner within {1000 * GATE_UM:.0f} nm, at {places:.0f} places, and {by_chance:.1f} have one "
-                "by chance"
-            )
-        if least < _BEYOND_DOUBT:
+        evidence = (
+            f"at the best of all rotations, scales and shifts {len(pairs)} of {len(chosen)} rows have a "
+            f"partner within {1000 * GATE_UM:.0f} nm, at {places:.0f} places, and {by_chance:.1f} have one "
+            "by chance"
+        )
+        if chance < limit and places >= LEAST_PLACES:
+            beyond = len(pairs) - by_chance
+            if beyond > best.beyond_chance:
+                best = _Found(refined, beyond, beyond / max(most, 1), evidence)
+        elif best.start is None and chance < least:
+            best = _Found(evidence=evidence)
+        least = min(least, chance)
+        if best.share >= _ENOUGH and chance < _BEYOND_DOUBT:
             break
-    return best, evidence
+    return best
 
 
 def _sample(first: Points, second: Points, rng: np.random.Generator) -> Points:
@@ -162,7 +191,7 @@ def _remedy(first: Points, second: Points, mirrored: bool | None, same_frames: b
         found = candidates_of(first, moved, rng=rng)
         trials = _trials(first, moved, max(len(found.first), 2), mirrored)
         guesses = similarities(first, moved, found, mirrored=mirrored, turns=quarter_turns)
-        if _best(first, moved, guesses, trials, _BEYOND_DOUBT)[0] is not None:
+        if _best(first, moved, guesses, trials, _BEYOND_DOUBT).start is not None:
             side, which = ("later", "first") if late > 0 else ("earlier", "second")
             return (
                 f"they agree if the second list's frames are taken {abs(late)} {side}: the {which} camera "
