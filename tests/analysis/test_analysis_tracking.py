@@ -54,6 +54,45 @@ def test_the_step_is_told_from_the_list_without_links(coefficient: float):
     assert 4 * 0.94 < reach.lateral_um / expected[0] < 6 * 1.06
 
 
+def layer(molecules: int, coefficient: float, sigma_z_um: float, depth: str, seed: int = 0) -> Localizations:
+    """Molecules that move in x and y, in a layer that has no depth but the error of z, or is bent."""
+    table, _ = diffusing(molecules, 80, coefficient, missed=0.1, false=0, sigma_um=(0.02, 0.02, 0.0), seed=seed)
+    bent = 0.3 * torch.sin(table.xyz[:, 0] / 3) if depth == "bent" else 0.5
+    z = bent + sigma_z_um * torch.randn(len(table), generator=torch.Generator().manual_seed(seed))
+    table.xyz[:, 2] = z
+    return table
+
+
+@pytest.mark.parametrize("depth", ["flat", "bent"])
+@pytest.mark.parametrize("sigma_z_um", [0.0, 0.01, 0.04, 0.2])
+@pytest.mark.parametrize("molecules", [5, 60])
+@pytest.mark.parametrize("coefficient", [0.0, 2.5e-4, 2.5e-3])
+def test_the_step_is_told_in_a_layer_of_any_thickness(
+    coefficient: float, molecules: int, sigma_z_um: float, depth: str
+):
+    """In a layer as thin as the error of z the depths do not say whose pairs they are; x and y do."""
+    reach = find_range(layer(molecules, coefficient, sigma_z_um, depth))
+    lateral = np.sqrt(2 * coefficient + 2 * 0.02**2)
+    assert 4 * 0.9 < reach.lateral_um / lateral < 6 * 1.1
+    if sigma_z_um > 0:
+        shape = reach.axial_um / reach.lateral_um
+        assert shape == pytest.approx(np.sqrt(2) * sigma_z_um / lateral, rel=0.15)
+    assert reach.wrong is not None and reach.wrong < 0.01
+
+
+@pytest.mark.parametrize("depth", ["flat", "bent"])
+@pytest.mark.parametrize("sigma_z_um", [0.0, 0.04, 0.2])
+@pytest.mark.parametrize("a_frame", [2, 30])
+def test_chance_alone_gives_no_step_in_a_layer_of_any_thickness(a_frame: int, sigma_z_um: float, depth: str):
+    for seed in range(3):
+        table = layer(30, 0.0, sigma_z_um, depth, seed)
+        g = torch.Generator().manual_seed(seed)
+        table.xyz[:, :2] = 20 * torch.rand(len(table), 2, generator=g)
+        table.frame[:] = torch.arange(len(table)) // a_frame
+        with pytest.raises(InputError, match="cannot be distinguished from chance"):
+            find_range(table)
+
+
 def test_wrong_links_come_as_often_as_was_said():
     said, were = [], []
     for seed, coefficient in enumerate((0.03, 0.05, 0.08)):

@@ -1,9 +1,9 @@
 """Step of molecules from one frame to the next, estimated from the list before rows are linked.
 
 All pairs of rows in adjacent frames are used. The differences within one molecule are Gaussian on each axis;
-those between two molecules are uniform. A mixture of the two, fitted by expectation maximization, gives the
-step on each axis without linking (after Semrau and Schmidt, Biophys. J. 92:613, 2007, who fit the cumulative
-count).
+those between two molecules, spread evenly over a box, have the density 1 − |Δ|/L on an axis of length L. A
+mixture of the two, fitted by expectation maximization, gives the step on each axis without linking (after
+Semrau and Schmidt, Biophys. J. 92:613, 2007, who fit the cumulative count).
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ Ints = NDArray[np.int64]
 _MOST_PAIRS = 400_000
 # Lower quartile of χ² with 3 degrees of freedom.
 _QUARTER = 1.2125
+# No σ is less, µm.
+_LEAST_UM = 1e-4
 # Half width of the window, in σ.
 _REACH = 8.0
 # Number of times the window is adapted to the fitted σ.
@@ -80,19 +82,21 @@ def step_model(xyz: Floats, frame: Ints) -> StepModel | None:
     apart = [xyz[right][None] - xyz[left][:, None] for left, right in couples]
     nearest = np.concatenate([(one**2).sum(axis=2).min(axis=1) for one in apart])
     rows, apart = len(nearest), np.concatenate([one.reshape(-1, 3) for one in apart])
-    sigma = np.full(3, max(math.sqrt(float(np.quantile(nearest, 0.25)) / _QUARTER), 1e-4))
-    # Beyond half the field there are fewer chance pairs than inside it, so the background is not uniform.
-    half_field = np.maximum(np.ptp(xyz, axis=0) / 2, 4 * sigma)
-    pairs, near, reach = 0.0, 0, half_field
+    sigma = np.full(3, max(math.sqrt(float(np.quantile(nearest, 0.25)) / _QUARTER), _LEAST_UM))
+    # Just longer than the list, so that every difference in it is possible.
+    box = np.maximum(np.ptp(xyz, axis=0), _REACH * _LEAST_UM) * (1 + 1 / len(xyz))
+    pairs, near, reach = 0.0, 0, box
     for _ in range(_WINDOWS):
-        reach = np.minimum(_REACH * sigma, half_field)
+        reach = np.minimum(_REACH * sigma, box)
         inside = apart[(np.abs(apart) <= reach).all(axis=1)]
-        sigma, pairs = _mixture(inside, sigma, reach)
+        sigma, pairs = _mixture(inside, sigma, reach, box)
         near = int((((inside / sigma) ** 2).sum(axis=1) <= _CORE).sum())
     own = _IN_CORE * pairs
     clear = _FEWEST <= pairs <= 1.1 * rows and own > max(_SIGNIFICANT * math.sqrt(near), near / 3)
-    # A Gaussian as wide as its window cannot be distinguished from the background.
-    return StepModel(sigma, pairs, rows, clear and bool((sigma < reach / 3).all()))
+    # A Gaussian as wide as its window cannot be distinguished from the background. On z it need not be: the
+    # depths of a thin layer, or none at all, say nothing of whose pairs they are.
+    narrow = sigma < np.minimum(reach, box / 2) / 3
+    return StepModel(sigma, pairs, rows, clear and bool(narrow[:2].all()))
 
 
 def neighbours_within(xyz: Floats, frame: Ints, lateral_um: float, axial_um: float) -> float:
@@ -137,21 +141,24 @@ def _adjacent(frame: Ints) -> Iterator[tuple[Ints, Ints]]:
         yield rows[index], rows[index + 1]
 
 
-def _mixture(apart: Floats, start_um: Floats, reach_um: Floats) -> tuple[Floats, float]:
-    """σ (3,) of the pairs of one molecule among differences (P, 3) within ±reach, and their number."""
+def _mixture(apart: Floats, start_um: Floats, reach_um: Floats, box_um: Floats) -> tuple[Floats, float]:
+    """σ (3,) of the pairs of one molecule among differences (P, 3) within ±reach, and their number.
+
+    box_um: (3,) lengths in which molecules are spread evenly, at least the reach.
+    """
     variance, share = start_um**2, 0.5
-    flat = 1.0 / float((2 * reach_um).prod())
+    chance = ((1 - np.abs(apart) / box_um) / (2 * reach_um - reach_um**2 / box_um)).prod(axis=1)
     square = apart**2
     weight = np.zeros(len(apart))
     for _ in range(_ROUNDS):
         height = share / math.sqrt((2 * math.pi) ** 3 * float(variance.prod()))
         own = height * np.exp(-0.5 * (square / variance).sum(axis=1))
-        weight = own / (own + (1 - share) * flat)
+        weight = own / (own + (1 - share) * chance)
         total = float(weight.sum())
         if total < 1.0:
             break
         before = variance
-        variance = np.maximum((weight[:, None] * square).sum(0) / total, 1e-8)
+        variance = np.maximum((weight[:, None] * square).sum(0) / total, _LEAST_UM**2)
         share = min(total / len(apart), 1 - 1e-6)
         if np.abs(np.log(variance / before)).max() < 1e-4:
             break

@@ -82,8 +82,11 @@ def find_range(table: Localizations) -> SearchRange:
     if not steps.clear:
         raise InputError(_unclear(xyz, frame, steps))
     lateral, axial = steps.lateral_um, steps.axial_um
-    wrong = expected_wrong(xyz, frame, lateral, axial)
     told = f"steps of {1000 * lateral:.0f} nm in x and y and {1000 * axial:.0f} nm in z"
+    if not np.ptp(xyz[:, 2]):
+        # Without depths any range in z is the same.
+        axial, told = lateral, f"steps of {1000 * lateral:.0f} nm in x and y (all rows have one depth)"
+    wrong = expected_wrong(xyz, frame, lateral, axial)
     if wrong > _MOST_WRONG:
         raise InputError(
             f"molecules lie too near each other for {told} from frame to frame: about {100 * wrong:.0f} % of "
