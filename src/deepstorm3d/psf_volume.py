@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .brief import Brief
 from .errors import InputError
 
 __all__ = ["PSFVolume"]
 
 
-@dataclass(frozen=True)
-class PSFVolume:
+@dataclass(frozen=True, repr=False)
+class PSFVolume(Brief):
     """Images of a molecule that sits on the centre of the middle pixel, at depths in equal steps.
 
     values: (Z, h, w), h = w odd, fraction of the molecule's photons in each pixel;  pixel_um: camera pixel in

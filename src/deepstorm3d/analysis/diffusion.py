@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..brief import Brief
 from ..emitters import Localizations
 
 __all__ = [
@@ -70,8 +71,8 @@ class Diffusion:
     alike: float = 1.0
 
 
-@dataclass(frozen=True)
-class Displacements:
+@dataclass(frozen=True, repr=False)
+class Displacements(Brief):
     """Mean squared displacement over time.
 
     lags: (L,) frames, from 1;  square_um2: (L, 3) mean square displacement on x, y and z, µm²;

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..brief import Brief
 from ..emitters import Localizations
 from ..errors import InputError
 
@@ -44,8 +45,8 @@ def refuse_linked(table: Localizations) -> None:
         )
 
 
-@dataclass(frozen=True)
-class DriftCurve:
+@dataclass(frozen=True, repr=False)
+class DriftCurve(Brief):
     """How far the sample had moved in each frame.
 
     frames: (F,) int64, consecutive, from any frame, counted from 0;

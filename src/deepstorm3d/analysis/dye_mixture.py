@@ -14,6 +14,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..brief import Brief
+
 __all__ = ["DyeMixture", "fitted_mixture", "fitted_weights", "only", "refitted"]
 
 Values = NDArray[np.float64]
@@ -40,8 +42,8 @@ _FIRST_NEITHER = 0.05
 _LEAST = 1e-12
 
 
-@dataclass(frozen=True)
-class DyeMixture:
+@dataclass(frozen=True, repr=False)
+class DyeMixture(Brief):
     """K dyes in a list.
 
     shares: (K,) of their light in the second channel;  spreads: (K,) scatter of their molecules beyond σ;

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..brief import Brief
 from ..emitters import Localizations
 
 __all__ = ["DyesByImage", "ImageEvidence", "dyes_by_image"]
@@ -51,8 +52,8 @@ class ImageEvidence:
     excess: Values
 
 
-@dataclass(frozen=True)
-class DyesByImage:
+@dataclass(frozen=True, repr=False)
+class DyesByImage(Brief):
     """The dyes of a list of one channel.
 
     names: of the K dyes, in their order;  weights: (K + 1,) part of the molecules that are no dye's, then of

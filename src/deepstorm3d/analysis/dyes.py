@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..brief import Brief
 from ..emitters import Localizations
 from ..errors import InputError
 from .dye_doubts import other_shares, rare_dyes
@@ -57,8 +58,8 @@ class DyeRule:
             raise InputError("two dyes have the same share, so nothing tells them apart", "leave one out")
 
 
-@dataclass(frozen=True)
-class SharesOfMolecules:
+@dataclass(frozen=True, repr=False)
+class SharesOfMolecules(Brief):
     """The share of light of M molecules: all rows of one taken together.
 
     share, sigma: (M,) share of the light in the second channel and its σ;  of_row: (N,) molecule of each row of
@@ -70,8 +71,8 @@ class SharesOfMolecules:
     of_row: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class DyesFound:
+@dataclass(frozen=True, repr=False)
+class DyesFound(Brief):
     """The dyes of a list.
 
     names: of the K dyes, in order of their shares;  mixture: their shares, scatters and numbers;

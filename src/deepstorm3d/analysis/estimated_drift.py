@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..brief import Brief
 from ..emitters import Localizations
 from ..errors import InputError
 from ..watch import SILENT, Watcher
@@ -22,8 +23,8 @@ _FEW_PAIRS_PER_SEGMENT = 30
 _FEWEST_PAIRS_PER_KNOT = 3
 
 
-@dataclass(frozen=True)
-class Drift:
+@dataclass(frozen=True, repr=False)
+class Drift(Brief):
     """How a specimen moved during a movie.
 
     curve: of all frames;  segments: number of segments of the smooth curve;  notes: reasons why it may not be

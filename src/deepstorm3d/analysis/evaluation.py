@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..brief import Brief
 from ..emitters import Emitters, Localizations
 from ..errors import InputError
 from ..extent import Extent
@@ -74,8 +75,8 @@ class MatchRule:
         return match_molecules(truth, found, rows, lateral_um=reach[0], axial_um=reach[1])
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Brief):
     """Figures of a list, and how they were computed.
 
     result: the figures with their intervals;  matches: which row is which molecule;  truth_rows, truth_frames,

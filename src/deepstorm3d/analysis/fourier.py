@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..brief import Brief
 from ..errors import InputError
 
 __all__ = ["THRESHOLD", "Correlation", "Grid", "block_halves", "correlate", "slabs", "smoothed"]
@@ -78,8 +79,8 @@ class Grid:
         return np.arange(int(self.nyquist / step), dtype=np.float64) * step
 
 
-@dataclass(frozen=True)
-class Correlation:
+@dataclass(frozen=True, repr=False)
+class Correlation(Brief):
     """Correlation of the halves of a list, ring by ring, for several random halvings.
 
     frequency: (R,) 1/µm;  raw, smooth: (S, R), one row for each halving;  noise: (R,) standard deviation of the

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..brief import Brief
 from ..emitters import Emitters, Localizations
 from ..errors import InputError
 from ..extent import Extent
@@ -26,8 +27,8 @@ _Pairs = tuple[Ints, Ints]
 _CHALLENGE_BORDER_UM = 0.45
 
 
-@dataclass(frozen=True)
-class Matches:
+@dataclass(frozen=True, repr=False)
+class Matches(Brief):
     """Pairs of true emitters and detections, and the rows that take no part in the score.
 
     truth_index, found_index: (K,) int64, row k of each names one pair, in order of the truth;

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
+from ..brief import Brief
 from .pairs import pairs_within
 
 __all__ = ["AxisPrecision", "neighbour_precision"]
@@ -57,8 +58,8 @@ _BY_CHANCE = (
 )
 
 
-@dataclass(frozen=True)
-class AxisPrecision:
+@dataclass(frozen=True, repr=False)
+class AxisPrecision(Brief):
     """The σ of one axis, and the fit it comes from.
 
     sigma_um: of a localization, with its standard error;  pairs: fitted number of pairs of one molecule;

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
+from ..brief import Brief
 from ..emitters import Localizations
 from ..errors import InputError
 from ..watch import SILENT, Watcher
@@ -54,8 +55,8 @@ _FEWEST_FRAMES = 20
 _EXPLAINED = 1.3
 
 
-@dataclass(frozen=True)
-class ResolutionReport:
+@dataclass(frozen=True, repr=False)
+class ResolutionReport(Brief):
     """Resolution and precision of a list.
 
     correlations: by name (x–y, x–z, y–z, 3D);  precision: σ of x, y, z from adjacent frames, with the σ that

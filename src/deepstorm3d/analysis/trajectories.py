@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from ..brief import Brief
 from ..emitters import Localizations
 from ..errors import InputError
 from ..watch import SILENT, Watcher
@@ -91,8 +92,8 @@ class TrackRule:
             raise InputError(f"a trajectory cannot have {least} rows", "give 1 or more (`least`)")
 
 
-@dataclass(frozen=True)
-class Trajectories:
+@dataclass(frozen=True, repr=False)
+class Trajectories(Brief):
     """What was tracked, and how it moves.
 
     localizations: the rows in trajectories long enough, each with the number of its trajectory (``track``);

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..brief import Brief
 from ..emitters import Localizations
 from ..field import Field
 from .transform import Transform
@@ -19,8 +20,8 @@ __all__ = ["ChannelPair", "moved_rows"]
 _ROUNDING = 1e-3
 
 
-@dataclass(frozen=True)
-class ChannelPair:
+@dataclass(frozen=True, repr=False)
+class ChannelPair(Brief):
     """Where a molecule of the first channel is in the second: (T(x, y), z + δz).
 
     Parameters

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..brief import Brief
+
 __all__ = ["AXIS_NAMES", "Bounds", "LimitReport", "MaskLimits", "SummaryLine"]
 
 AXIS_NAMES = ("x", "y", "z")
 
 
-@dataclass(frozen=True)
-class Bounds:
+@dataclass(frozen=True, repr=False)
+class Bounds(Brief):
     """Bounds for several values of one condition.
 
     at: (K,) depth µm, photons, photons per pixel or emitters per µm²;  sigma_nm: (K, 3) σ of x, y, z, nm.
@@ -25,8 +27,8 @@ class Bounds:
     sigma_nm: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class MaskLimits:
+@dataclass(frozen=True, repr=False)
+class MaskLimits(Brief):
     """Bounds of one mask.
 
     depth: of one molecule at each depth;  photons, background: root mean square over the depths;
@@ -58,8 +60,8 @@ class SummaryLine:
     rms_nm: NDArray[np.float64] | None = None
 
 
-@dataclass(frozen=True)
-class LimitReport:
+@dataclass(frozen=True, repr=False)
+class LimitReport(Brief):
     """Bounds of each mask, and the conditions for which they are valid.
 
     photons, background, blur_px: of a molecule, if they are not varied;  noise: of the camera, in words;

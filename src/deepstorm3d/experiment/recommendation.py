@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..brief import Brief
 from ..errors import InputError
 from ..optics.masks import MaskSpec
 from ..simulation.backgrounds import UniformBackground
@@ -90,8 +91,8 @@ class Advice:
         return sum(100 - math.hypot(missing, error) for error in errors) / 2
 
 
-@dataclass(frozen=True)
-class Recommendation:
+@dataclass(frozen=True, repr=False)
+class Recommendation(Brief):
     """Known masks for a sample, best first.
 
     sample: that was asked about;  advice: of each mask;  notes: what limits the answer, in sentences.

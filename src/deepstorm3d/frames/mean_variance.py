@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..brief import Brief
 from ..errors import InputError
 
 __all__ = ["DarkLevel", "NoiseLine", "dark_level", "high_pass", "noise_line", "noise_map"]
@@ -28,8 +29,8 @@ _LEAST_SPAN = 1.15
 _SHARED = 3.0
 
 
-@dataclass(frozen=True)
-class NoiseLine:
+@dataclass(frozen=True, repr=False)
+class NoiseLine(Brief):
     """Variance of the counts of a pixel as a straight line over their mean (photon transfer).
 
     mean, variance, spread: (K,) for pixels of similar brightness, ADU, ADU² and its σ;  slope: ADU per photo-

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .. import plot
 from ..analysis.fit_quality import DevianceAssessment, judge_deviance
+from ..brief import Brief
 from ..camera import IdealCamera
 from ..emitters import Emitters, Localizations
 from ..fitting.photometry import Photometry
@@ -69,8 +70,8 @@ class RegenerateReport:
         return judge_deviance(self.deviance_per_pixel / self.expected, self.expected * self.pixels)
 
 
-@dataclass(frozen=True)
-class RegeneratedFrame:
+@dataclass(frozen=True, repr=False)
+class RegeneratedFrame(Brief):
     """A frame beside the image that a list predicts for it.
 
     photons, model: (H, W), the frame and its prediction;  sigma: (H, W), the standard deviation of the noise

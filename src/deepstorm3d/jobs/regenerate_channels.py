@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..analysis.fit_quality import DevianceAssessment
+from ..brief import Brief
 from ..channels import ChannelPair
 from ..emitters import Emitters, Localizations
 from ..errors import InputError
@@ -33,8 +34,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class RegeneratedChannels:
+@dataclass(frozen=True, repr=False)
+class RegeneratedChannels(Brief):
     """A frame in every channel beside the images that one list predicts there.
 
     frames: of each channel, in order; their rows are the same, each in its channel's own µm;

@@ -10,6 +10,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from ..brief import Brief
 from ..complaints import meant
 from ..errors import InputError
 from ..experiment.experiment import Experiment
@@ -48,8 +49,8 @@ class SceneCard:
     background: str
 
 
-@dataclass(frozen=True)
-class ModelCard:
+@dataclass(frozen=True, repr=False)
+class ModelCard(Brief):
     """Description of a model for its users.
 
     psf: what makes the image, "tetrapod mask" or "no mask, 2 channels";  z_um: depth range;  threshold:

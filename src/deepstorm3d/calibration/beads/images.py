@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ...brief import Brief
 from ...fitting.likelihood import Likelihood
 from ...optics.psf import on_axis
 
@@ -30,8 +31,8 @@ def images_on_axis(psf: Any, position_um: Tensor, moves: Moves, depth_um: float,
     return psf(on_axis(torch.full_like(position_um, depth_um)), blur, focus_um=position_um).values
 
 
-@dataclass(frozen=True)
-class BeadImages:
+@dataclass(frozen=True, repr=False)
+class BeadImages(Brief):
     """N images of beads, each cut out around its bead.
 
     likelihood: of the (N, h, w) images in photons;  bead: (N,) number of the bead;  plane: (N,) number of the
@@ -87,8 +88,8 @@ class BeadImages:
         )
 
 
-@dataclass(frozen=True)
-class BeadState:
+@dataclass(frozen=True, repr=False)
+class BeadState(Brief):
     """The fitted values besides the phase.
 
     xy: (N, 2) µm from the middle of each image;  photons: (N,);  background: (N, 3) photons per pixel: level in

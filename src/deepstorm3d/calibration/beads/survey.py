@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ...brief import Brief
 from ...errors import InputError
 from ...experiment.experiment import Experiment
 from ...experiment.optics import whole_mask
@@ -38,8 +39,8 @@ class BeadSpot:
     reason: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class StackSurvey:
+@dataclass(frozen=True, eq=False, repr=False)
+class StackSurvey(Brief):
     """One stack.
 
     name: of its file;  mean: (H, W) photons, mean of all slices;  parts: (G, H, W) photons, means of successive
@@ -66,8 +67,8 @@ class StackSurvey:
         return padded[:, row : row + 2 * half + 1, column : column + 2 * half + 1]
 
 
-@dataclass(frozen=True, eq=False)
-class BeadSurvey:
+@dataclass(frozen=True, eq=False, repr=False)
+class BeadSurvey(Brief):
     """All stacks, and the side of the square in which a bead must be alone, px."""
 
     stacks: tuple[StackSurvey, ...]

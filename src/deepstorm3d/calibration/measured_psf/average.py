@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...brief import Brief
 from ...errors import InputError
 from ...noise import SHOT_NOISE, Noise
 
@@ -29,8 +30,8 @@ _STANDS_OUT = 1.2
 _LEAST_LIGHT = 0.02
 
 
-@dataclass(frozen=True)
-class Averaged:
+@dataclass(frozen=True, repr=False)
+class Averaged(Brief):
     """Mean image of the beads in each slice.
 
     values: (S, h, h) fraction of a bead's light, the bead on the middle pixel; 1 in the slice that holds most;

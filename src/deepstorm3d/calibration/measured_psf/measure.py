@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...brief import Brief
 from ...errors import InputError
 from ...experiment.experiment import Experiment
 from ...experiment.optics import whole_mask
@@ -32,8 +33,8 @@ __all__ = ["MeasuredPSF", "average_psf"]
 _FEWEST_PLANES = 4
 
 
-@dataclass(frozen=True)
-class MeasuredPSF:
+@dataclass(frozen=True, repr=False)
+class MeasuredPSF(Brief):
     """What stacks of beads show of the PSF.
 
     volume: the PSF in planes of even depth;  places: of the beads;  averaged: how they agree;  warnings: in

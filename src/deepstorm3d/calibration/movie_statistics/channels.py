@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from ...brief import Brief
 from ...errors import InputError
 from ...experiment.channel import Channel
 from ...experiment.experiment import Experiment
@@ -37,8 +38,8 @@ _OTHER_BACKGROUND = 0.1
 _DIGITS = 3
 
 
-@dataclass(frozen=True)
-class ChannelsEstimate:
+@dataclass(frozen=True, repr=False)
+class ChannelsEstimate(Brief):
     """What the movies of several channels say of their set-up.
 
     experiment: complete, with its channels;  changes: key, old and new value of each that changed;  alone: of

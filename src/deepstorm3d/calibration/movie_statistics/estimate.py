@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...brief import Brief
 from ...experiment.experiment import Experiment
 from ...frames.plausibility import check_frames
 from ...frames.similarity import Similarity, compare_frames
@@ -31,8 +32,8 @@ __all__ = ["Estimate", "estimate", "result_of"]
 _WIDEST_SPREAD = 1.2
 
 
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, repr=False)
+class Estimate(Brief):
     """What a movie says of its own set-up.
 
     experiment: complete, with the new values;  changes: key, old and new value of each that changed;  frames:

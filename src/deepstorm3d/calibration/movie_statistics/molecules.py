@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...brief import Brief
 from ...errors import InputError
 from .shot_noise import ShotNoise, band_pass, filtered
 
@@ -31,8 +32,8 @@ _BOOTSTRAPS = 24
 _SPREADS = (0.1, 1.4)
 
 
-@dataclass(frozen=True)
-class Light:
+@dataclass(frozen=True, repr=False)
+class Light(Brief):
     """What the frames hold.
 
     density: molecules per pixel;  photons: mean of a molecule in a frame;  spread: standard deviation of that,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...brief import Brief
 from ...optics.computed import ComputedPSFSpec, build_psf
 from ...optics.field_aberrations import FieldSpec
 from ...optics.microscope import Microscope
@@ -35,8 +36,8 @@ _STEPS = 4
 _DRIFT_PX = 4
 
 
-@dataclass(frozen=True)
-class FieldAberrations:
+@dataclass(frozen=True, repr=False)
+class FieldAberrations(Brief):
     """Differences of the phase between beads, in addition to their common phase.
 
     indices: (P,) Noll's;  beads: (B,) numbers of the beads that were used;  place_px: (B, 2) column and row;

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...brief import Brief
 from ...optics.microscope import Microscope
 from ..beads.bleaching import median_fall
 from ..beads.images import BeadImages
@@ -30,8 +31,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class JudgedFit:
+@dataclass(frozen=True, repr=False)
+class JudgedFit(Brief):
     """A fit and its agreement with each image.
 
     stacks: the beads;  found: the fit;  quality: of each image;  z_error_um, z_sigma_um: (N,) error of

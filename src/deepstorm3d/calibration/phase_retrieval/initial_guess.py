@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ...brief import Brief
 from ..beads.images import BeadImages, images_on_axis
 from .bead_model import FocusedPSF
 from .first_check import Poses
@@ -27,8 +28,8 @@ _STRETCHES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0)
 _BETTER = 0.05
 
 
-@dataclass(frozen=True)
-class FirstLook:
+@dataclass(frozen=True, repr=False)
+class FirstLook(Brief):
     """Agreement of a PSF with the slices of a bead, at the best offset of the stack's zero.
 
     offset_um: to be added to the positions;  shift_px: (2,) column and row of the bead from the middle of its

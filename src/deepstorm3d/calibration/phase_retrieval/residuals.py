@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...brief import Brief
 from ..beads.images import BeadImages, BeadState
 from .bead_model import FocusedPSF, bead_patches, expected
 
@@ -26,8 +27,8 @@ _AT_ONCE = 64
 _MOST_OF_BEAD = 0.5
 
 
-@dataclass(frozen=True)
-class Misfit:
+@dataclass(frozen=True, repr=False)
+class Misfit(Brief):
     """Agreement of the model with each of N images.
 
     deviance_each: (N,) deviance over its expectation, corrected for the unknowns of each image, 1 where only

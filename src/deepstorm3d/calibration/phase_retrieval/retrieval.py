@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ...brief import Brief
 from ...errors import InputError
 from ...experiment.experiment import Experiment
 from ...experiment.optics import whole_mask
@@ -66,8 +67,8 @@ class Unknowns:
     positions: bool = False
 
 
-@dataclass(frozen=True)
-class Retrieval:
+@dataclass(frozen=True, repr=False)
+class Retrieval(Brief):
     """The retrieved mask and the measurements made with it.
 
     phase: (h, w) rad;  added: its difference from the design;  experiment: with the fitted focus and blur (its

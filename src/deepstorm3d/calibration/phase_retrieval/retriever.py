@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from ...brief import Brief
 from ...errors import InputError
 from ...optics.computed import ComputedPSFSpec, build_psf
 from ...optics.field_aberrations import FieldSpec
@@ -54,8 +55,8 @@ _POOR = 0.12
 _ROUGHNESS = 3.0
 
 
-@dataclass(frozen=True)
-class Retrieved:
+@dataclass(frozen=True, repr=False)
+class Retrieved(Brief):
     """Result of a retrieval.
 
     phase: (h, w) rad on the mask's pixels;  transmission: of the PSF's spec, as given unless the amplitude was

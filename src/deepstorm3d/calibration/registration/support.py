@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...brief import Brief
 from ...field import Field
 
 __all__ = ["Support", "support_of"]
@@ -22,8 +23,8 @@ _NEAR = 0.06
 _NAMED = 0.25
 
 
-@dataclass(frozen=True)
-class Support:
+@dataclass(frozen=True, repr=False)
+class Support(Brief):
     """A grid over the first channel's field.
 
     x, y: (W,), (H,) µm;  held: (H, W) whether a place is among the pairs;  weak: sides of the field that are
