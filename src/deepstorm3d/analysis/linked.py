@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..emitters import Localizations
 from ..errors import InputError
+from .chance_links import spread_beyond_chance
 from .linking import LinkRule, least_spread, link_rows, spread_over_sigma
 from .merging import merge_rows, one_row_each
 from .stated_sigma import failed_fits_note
@@ -28,8 +29,8 @@ class Linked:
     tied: whether the list itself said which rows are one molecule (`molecule`), and none were looked for;
     molecules: one row for each molecule;  track: (N,) molecule of each row of the list;  seen_once: number of
     molecules that are in a single frame only;  spread_over_sigma: scatter of the differences within molecules
-    in units of σ in x, y and z, 1 where the σ are correct (None: there are no pairs to measure it);  warnings:
-    what a reader of the numbers should know.
+    in units of σ in x, y and z, 1 where the σ are correct (None: there are no pairs to measure it, or not more
+    than by chance);  warnings: what a reader of the numbers should know.
     """
 
     molecules: Localizations
@@ -56,8 +57,8 @@ def link_list(table: Localizations, rule: LinkRule) -> Linked:
         return _of_fitted_molecules(table, rule)
     track = link_rows(table, rule)
     merged = merge_rows(table, track)
-    spread = spread_over_sigma(table, track)
-    return Linked(merged, track, _seen_once(merged), spread, _warnings(table, len(merged), rule, spread))
+    spread, notes = _spread_and_warnings(table, track, rule)
+    return Linked(merged, track, _seen_once(merged), spread, notes)
 
 
 def _of_fitted_molecules(table: Localizations, rule: LinkRule) -> Linked:
@@ -78,26 +79,40 @@ def _seen_once(merged: Localizations) -> int:
     return 0 if merged.detections is None else int((merged.detections == 1).sum())
 
 
-def _warnings(
-    table: Localizations,
-    molecules: int,
-    rule: LinkRule,
-    spread: tuple[float, float, float] | None,
-) -> list[str]:
+def _spread_and_warnings(
+    table: Localizations, track: Tensor, rule: LinkRule
+) -> tuple[tuple[float, float, float] | None, list[str]]:
+    """`Linked.spread_over_sigma`, and what to know of it."""
     if not len(table):
-        return ["the list has no rows"]
+        return None, ["the list has no rows"]
+    spread = spread_over_sigma(table, track)
     failed = failed_fits_note(table)
     if failed is not None and rule.radius_um is None:
-        return [f"{failed}: a row with such a σ is joined to any row near it"]
+        return spread, [f"{failed}: a row with such a σ is joined to any row near it"]
     # Each molecule of n rows has n − 1 pairs of successive ones.
-    pairs = len(table) - molecules
-    if spread is None or rule.radius_um is not None or pairs < _FEWEST_PAIRS:
-        return []
-    worst, least = max(spread), least_spread(max(spread), pairs)
-    if worst > _TRUE_SIGMA and least > 1:
-        return [
-            f"within molecules the positions scatter by {worst:.1f} times their σ (at least {least:.1f} with "
-            f"99 % confidence, from {pairs} pairs): the σ are too small, and molecules come apart; correct the "
-            "drift first, or give a distance (`radius_nm`)"
+    pairs = len(table) - int(track.max()) - 1
+    if spread is None or rule.radius_um is not None or not _too_wide(spread, pairs):
+        return spread, []
+    found = spread_beyond_chance(table, track, rule)
+    if found.worth < _FEWEST_PAIRS:
+        return None, [
+            f"{found.pairs} pairs of rows were joined, and {found.chance:.0f} are joined with the frames in "
+            "another order: too few are beyond chance to tell whether the σ are true. Where molecules shine in "
+            "one frame only, there is nothing to link; where they stay throughout the movie, the σ are too "
+            f"small (pairs scatter by {max(spread):.1f} times their σ)"
         ]
-    return []
+    if not _too_wide(found.spread, int(found.worth)):
+        return found.spread, []
+    worst = max(found.spread)
+    return found.spread, [
+        f"within molecules the positions scatter by {worst:.1f} times their σ (at least "
+        f"{least_spread(worst, int(found.worth)):.1f} with 99 % confidence, from {found.pairs} pairs, "
+        f"{found.chance:.0f} of them by chance): the σ are too small, and molecules come apart; correct the "
+        "drift first, or give a distance (`radius_nm`)"
+    ]
+
+
+def _too_wide(spread: tuple[float, float, float], pairs: int) -> bool:
+    """Whether the scatter of so many pairs shows σ that are too small."""
+    worst = max(spread)
+    return pairs >= _FEWEST_PAIRS and worst > _TRUE_SIGMA and least_spread(worst, pairs) > 1

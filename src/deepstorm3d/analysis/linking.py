@@ -21,7 +21,7 @@ from ..errors import InputError
 from .assignment import least_total
 from .pairs import pairs_within
 
-__all__ = ["GATE", "LinkRule", "least_spread", "link_rows", "spread_over_sigma"]
+__all__ = ["GATE", "LinkRule", "least_spread", "link_rows", "pairs_over_sigma", "spread_over_sigma"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -110,18 +110,23 @@ def spread_over_sigma(table: Localizations, track: Tensor) -> tuple[float, float
     The differences are between successive rows of a molecule; the scatter is 1.4826 times the median of |Δ|/σ,
     which false pairs hardly change. None where no joined rows have a σ.
     """
+    ratio = pairs_over_sigma(table, track)
+    if not len(ratio):
+        return None
+    x, y, z = (1.4826 * np.median(ratio, axis=0)).tolist()
+    return x, y, z
+
+
+def pairs_over_sigma(table: Localizations, track: Tensor) -> Floats:
+    """|Δ| of successive rows of a molecule, over the σ of the difference: (P, 3) where both have a σ."""
     frames, of_row = table.frame.cpu().numpy(), track.cpu().numpy()
     order = np.lexsort((frames, of_row))
     rows = _ends(table, order)
     same = np.diff(of_row[order]) == 0
     known = np.all(rows.variance > 0, axis=1)
     same &= known[1:] & known[:-1]
-    if not same.any():
-        return None
     variance = (rows.variance[1:] + rows.variance[:-1])[same]
-    ratio = np.abs(np.diff(rows.xyz, axis=0)[same]) / np.sqrt(variance)
-    x, y, z = (1.4826 * np.median(ratio, axis=0)).tolist()
-    return x, y, z
+    return np.abs(np.diff(rows.xyz, axis=0)[same]) / np.sqrt(variance)
 
 
 def least_spread(spread: float, pairs: int) -> float:
