@@ -244,6 +244,53 @@ def test_pixels_without_a_gain_get_the_mean_and_are_counted(chip: Chip, movies: 
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("with_light", [False, True])
+@pytest.mark.parametrize("stored", [np.uint16, np.float32])
+@pytest.mark.parametrize("value", [107.25, 0.0, 60000.0])
+def test_pixels_of_one_count_in_the_dark_are_defects_with_the_noise_of_the_others(
+    chip: Chip, movies: Recordings, tmp_path: Path, value: float, stored: type, with_light: bool
+):
+    def stuck(path: Path) -> Path:
+        frames = tifffile.imread(path).astype(stored)
+        frames[:, 7, 9:12] = value
+        tifffile.imwrite(tmp_path / path.name, frames)
+        return tmp_path / path.name
+
+    dark = stuck(movies.dark)
+    told = Recordings(dark, (stuck(movies.bright[1]),)) if with_light else Recordings(dark, gain=2.1)
+    found = measure_camera(told, tmp_path / "maps")
+    assert np.argwhere(np.load(tmp_path / "maps" / "defects.npy")).tolist() == [[7, 9], [7, 10], [7, 11]]
+    others = found.transfer.read_noise[~found.transfer.defects]
+    assert found.transfer.read_noise[7, 9:12] == pytest.approx(np.median(others))
+    assert found.transfer.gain[7, 9:12] == pytest.approx(found.transfer.mean_gain)
+    assert "defective pixels (defects.npy): 3" in found.lines()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("noise", [0.02, 0.1, 0.2, 0.35, 0.7])
+def test_where_rounding_hides_the_noise_no_pixel_is_called_dead(tmp_path: Path, noise: float):
+    """In few frames a good pixel of little noise gives one count by chance; where half do, it is said."""
+    draw = np.random.default_rng(3)
+    counts = np.round(100 + draw.uniform(-0.5, 0.5, SIZE) + noise * draw.standard_normal((25, *SIZE)))
+    tifffile.imwrite(tmp_path / "quiet.tif", counts.astype(np.uint16))
+    found = measure_camera(Recordings(tmp_path / "quiet.tif", gain=1.0), tmp_path / "maps")
+    assert not found.transfer.defects.any()
+    still = (counts == counts[0]).all(axis=0).mean()
+    assert any("give one count in all 25 dark frames" in told for told in found.warnings) == (still >= 0.5)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("stored", [np.uint16, np.float32])
+def test_a_dark_movie_of_one_value_is_told(tmp_path: Path, stored: type):
+    """Its two halves are alike: nothing is said of exposure or temperature."""
+    tifffile.imwrite(tmp_path / "blank.tif", np.full((40, *SIZE), 100.3).astype(stored))
+    found = measure_camera(Recordings(tmp_path / "blank.tif", gain=2.0), tmp_path / "maps")
+    (told,) = found.warnings
+    assert told.startswith("100% of the pixels give one count in all 40 dark frames")
+    assert found.check.variance_ratio == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.usefixtures("quick")
 def test_from_the_command_line_with_the_gain_of_a_data_sheet(chip: Chip, movies: Recordings, tmp_path: Path):
     words = ["camera-maps", movies.dark, "--gain", 2.1, "--out", tmp_path / "maps"]
     words += ["--config", "quickstart", "--experiment-out", tmp_path / "own.yaml"]

@@ -88,6 +88,8 @@ class CameraMaps:
                 f"gain {found.mean_gain:.4g} ADU/e-; pixels differ by {found.spread:.1%} rms beyond the "
                 f"{found.chance:.1%} to which one is measured, and were drawn towards the mean accordingly"
             )
+        if found.defects.any():
+            told.append(f"defective pixels (defects.npy): {int(found.defects.sum())}")
         told.append(
             f"{self.tried_on}: baseline {check.bias:+.3f} ADU off, pixels scatter {check.scatter:.2f} x as "
             f"much as chance has them, variance {check.variance_ratio:.3f} x"
@@ -106,7 +108,8 @@ def measure_camera(
 ) -> CameraMaps:
     """Measure every pixel; write maps (.npy), camera.yaml and maps.png into a folder.
 
-    The maps are baseline, gain and read_noise, and defects: where no gain could be told, not 0.
+    The maps are baseline, gain and read_noise, and defects: not 0 where no gain could be told, or a
+    pixel gives one count in all dark frames.
 
     out: folder, made where it is missing;  experiment, experiment_out: an experiment to be written with this
     camera. Movies are read once, a block at a time; memory does not grow with their length.

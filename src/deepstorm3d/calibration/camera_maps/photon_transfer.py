@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ _FAR_SIGMA = 6.0
 _FAR_SHARE = 0.3
 # A gain is also rejected if its σ is this many times that of the typical pixel: no light reaches the pixel.
 _DIM = 5.0
+# Chance that any quiet pixel gives one count in all dark frames, below which one that does is dead.
+_ONE_COUNT = 0.01
 ROUNDING = 1 / 12
 """Variance added by rounding to integers, ADU²."""
 
@@ -59,9 +62,10 @@ class PhotonTransfer:
 
     baseline: (h, w) ADU;  gain: (h, w) ADU/e-;  read_noise: (h, w) e- rms;  mean_gain: of the usable pixels;
     spread: relative variation of the gain between pixels, beyond chance;  chance: relative statistical error of
-    one pixel's gain;  defects: pixels without an acceptable gain, which get the mean;  by_level: mean gain
-    from each movie alone;  lines: mean (n,) ADU and variance (n,) ADU² of the light alone in each movie, of the
-    pixels that were not saturated in it.
+    one pixel's gain;  defects: pixels without an acceptable gain, which get the mean, and those that give one
+    count in the dark, which get the typical read noise too;  by_level: mean gain from each movie alone;
+    lines: mean (n,) ADU and variance (n,) ADU² of the light alone in each movie, of the pixels that were not
+    saturated in it.
     """
 
     baseline: Image
@@ -87,9 +91,10 @@ def photon_transfer(
     towards the mean according to the variance beyond chance, which minimizes the error of the map (empirical
     Bayes).
     """
-    variance = dark.variance
+    variance, dead = dark.variance, _dead(dark, whole=whole)
     if levels:
         slope, sigma, usable, by_level = _slopes(variance, dark.count, levels)
+        usable &= ~dead
         mean_gain = float(slope[usable].mean())
         chance = float(np.median(sigma[usable]))
         real = max(float(slope[usable].var()) - float((sigma[usable] ** 2).mean()), 0.0)
@@ -97,14 +102,29 @@ def photon_transfer(
         kept = real / (real + np.maximum(sigma, chance) ** 2)
         drawn = np.where(usable, mean_gain + kept * (slope - mean_gain), mean_gain)
     elif gain is not None:
-        drawn, usable = np.full(variance.shape, gain), np.ones(variance.shape, bool)
+        drawn, usable = np.full(variance.shape, gain), ~dead
         mean_gain, chance, real, by_level = gain, 0.0, 0.0, ()
     else:
         raise ValueError("without bright movies the gain must be given")
     noise = np.sqrt(np.maximum(variance - (ROUNDING if whole else 0.0), 0.0)) / drawn
+    if dead.any():
+        noise[dead] = np.median(noise[~dead])
     spread, chance = real**0.5 / mean_gain, chance / mean_gain
     lines = tuple(_usable_line(level, variance) for level in levels)
     return PhotonTransfer(dark.mean, drawn, noise, mean_gain, spread, chance, ~usable, by_level, lines)
+
+
+def _dead(dark: PixelMoments, *, whole: bool) -> Mask:
+    """Pixels of one count in all dark frames, where one of half the typical noise shows more than one.
+
+    Rounded to whole counts, Gaussian noise of σ stays at one of them for N frames with a chance of at most
+    erf(1/(√8 σ))ᴺ: where the typical noise is small for that, nothing is told of the pixels.
+    """
+    quiet = (float(np.median(dark.variance)) - (ROUNDING if whole else 0.0)) / 4
+    if quiet <= 0:
+        return np.zeros_like(dark.still)
+    chance = math.erf(1 / math.sqrt(8 * quiet)) ** dark.count if whole else 0.0
+    return dark.still & (dark.still.size * chance < _ONE_COUNT)
 
 
 def _usable_line(level: LightLevel, dark_variance: Image) -> tuple[Image, Image]:
@@ -165,7 +185,8 @@ def check_dark(maps_of: PixelMoments, fresh: PixelMoments) -> DarkCheck:
     # The level common to all pixels is the bias; the scatter is that of the pixels around it.
     apart = left - left.mean()
     scatter = float(np.median(np.abs(apart) / np.sqrt(expected)) / 0.6745)
-    ratio = np.median(fresh.variance / np.maximum(maps_of.variance, 1e-12))
+    # Pixels of one count in both have the same variance.
+    ratio = np.median((fresh.variance + 1e-12) / (maps_of.variance + 1e-12))
     # The median of a ratio of two χ² variates of n and m degrees of freedom is (1 − 2/(9m))³ / (1 − 2/(9n))³.
     n, m = maps_of.count - 1, fresh.count - 1
     return DarkCheck(float(left.mean()), scatter, float(ratio) * ((1 - 2 / (9 * n)) / (1 - 2 / (9 * m))) ** 3)

@@ -68,6 +68,11 @@ class PixelMoments:
         return self.squares / (self.count - 1)
 
     @property
+    def still(self) -> NDArray[np.bool_]:
+        """Pixels (h, w) of one value in all frames, but for what float64 loses in the sums."""
+        return self.variance <= 1e-24 * (1 + self.mean**2)
+
+    @property
     def slowness(self) -> float:
         """Variance over all frames relative to that of successive frames: 1 where nothing changes slowly."""
         half = self.steps / (2 * (self.count - 1))

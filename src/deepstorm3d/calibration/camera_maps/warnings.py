@@ -87,8 +87,9 @@ def warnings_of(
         )
     if transfer.defects.mean() > _DEFECTS:
         told.append(
-            f"{int(transfer.defects.sum())} pixels ({transfer.defects.mean():.2%}) have no plausible gain and "
-            "got the mean; light that does not reach all of the field has the same effect"
+            f"{int(transfer.defects.sum())} pixels ({transfer.defects.mean():.2%}) are defective (no plausible "
+            "gain, or one count in all dark frames) and got the mean; light that does not reach all of the "
+            "field has the same effect"
         )
     told += _of_dark(dark)
     return told + _of_check(check, transfer.mean_gain)
@@ -118,7 +119,12 @@ def _of_dark(dark: PixelMoments) -> list[str]:
     steps, noise = np.array(dark.level), float(np.median(dark.variance)) ** 0.5
     drift = float(steps.std())
     told = []
-    if drift > _DARK_DRIFT * noise:
+    if dark.still.mean() >= 0.5:
+        told.append(
+            f"{dark.still.mean():.0%} of the pixels give one count in all {dark.count} dark frames, and get a "
+            "read noise of 0: the movie is blank, clipped or processed, or the noise is lost in rounding"
+        )
+    elif drift > _DARK_DRIFT * noise:
         told.append(
             f"the dark level of whole frames changes by {drift:.2f} ADU rms, {drift / noise:.0%} of a pixel's "
             "noise: let the camera warm up, and record the dark movie right before or after the others"
