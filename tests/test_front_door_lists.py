@@ -180,3 +180,11 @@ def test_halves_are_those_of_the_whole_frame_that_a_file_may_not_say(files: tupl
     given = ds.split_channels(files[0].with_name("some.csv"), "left-right", shape=(SIDE_PX, SIDE_PX))
     for one, other in zip(given, ds.split_channels(files[0], "left-right"), strict=True):
         np.testing.assert_allclose(one.xyz, other.xyz, atol=1e-5)
+
+
+def test_drift_and_resolution_are_printed_in_a_line_or_two_of_figures():
+    table = blinking()
+    told = [str(ds.drift(table, segments=2)), str(ds.resolution(table, splits=1))]
+    assert told[0].startswith("drift of ") and "nm in x, y, z over" in told[0]
+    assert told[1].startswith(f"resolution of {len(table)} localizations: ") and "3D" in told[1]
+    assert not any("array" in text or len(text) > 400 for text in told)

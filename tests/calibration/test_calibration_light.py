@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from deepstorm3d.calibration.movie_statistics.estimate import _doubts
 from deepstorm3d.calibration.movie_statistics.experiment import estimated_experiment
 from deepstorm3d.calibration.movie_statistics.molecules import LightModel, measure_light
 from deepstorm3d.calibration.movie_statistics.scene_match import SceneGuess
@@ -108,3 +112,19 @@ def test_the_baseline_of_a_camera_is_kept_to_a_hundredth_however_high_it_is(base
     assert made.camera.baseline == pytest.approx(baseline, abs=1e-4 if baseline < 1 else 0.005)
     assert made.camera.gain == 0.235
     assert set(made.scene().background.levels) == {12350}
+
+
+def test_what_is_uncertain_or_was_moved_by_simulations_is_named_as_a_quantity() -> None:
+    """The density, and the number of photons: "the photons is" is no English."""
+    found = SimpleNamespace(
+        guess=SimpleNamespace(photon_spread=0.0),
+        light=SimpleNamespace(sigma=np.array([0.2, 0.3])),
+        corrections=(3.0, 0.2),
+    )
+    told = _doubts(cast(Any, found), next(iter(tiny_experiment().scenes.values())).emitters)
+    assert [text.partition(" by ")[0] for text in told] == [
+        "the density is uncertain",
+        "the number of photons is uncertain",
+        "simulations moved the density",
+        "simulations moved the number of photons",
+    ]

@@ -151,3 +151,14 @@ def test_an_image_of_something_else_or_of_unknown_pixels_is_refused(tmp_path: Pa
     tifffile.imwrite(plain, np.ones(SHAPE, np.uint16))
     with pytest.raises(InputError, match=r"`MeasuredImage\.pixel_nm`"):
         render_beside(source, tmp_path / "no.png", MeasuredImage(plain))
+
+
+@pytest.mark.parametrize(("planes", "told"), [((1000.0, 4500.0), True), ((100.0, 200.0), False)], ids=str)
+def test_clipping_planes_that_hold_rows_as_nm_are_taken_for_nm(
+    tmp_path: Path, planes: tuple[float, float], told: bool
+):
+    """A list of 50 µm: 1000 µm is not so far beyond it that only this shows the unit."""
+    wide = written(tmp_path, dataclasses.replace(some(), xyz=10 * some().xyz - 7))
+    with pytest.raises(InputError, match="holds no localization in what is to be drawn") as refused:
+        render_table(wide, tmp_path / "none.tif", Drawing(box=Box(x=planes)))
+    assert ("clipping planes are in µm, not nm" in str(refused.value)) == told

@@ -72,3 +72,17 @@ def test_the_end_does_not_depend_on_the_blocks_that_are_read() -> None:
         whole = Top((20, 20), counts.dtype)
         whole.add(counts)
         assert end_of_light(counts) == whole.end == END
+
+
+@pytest.mark.parametrize("hot", [65535.0, 1000.0])
+def test_a_hot_pixel_is_neither_the_end_of_the_counts_nor_a_saturated_bead(hot: float) -> None:
+    counts = bead_stack().numpy().round()
+    row, column = (int(at) for at in np.unravel_index(counts.mean(axis=0).argmax(), counts.shape[1:]))
+    counts[:, row + 4, column - 3] = hot
+    faults = faults_of(counts, CAMERA, {}, small_experiment().microscope)
+    assert faults.defective == ((row + 4, column - 3),)
+    stack = OneStack(ArrayMovie(counts.astype(np.uint16)), IdealCamera(saturation=hot), 1, faults)
+    stack.means(torch.arange(len(counts)).float())
+    assert stack.greatest < hot and stack.saturation == hot
+    stack.images(torch.tensor([[column, row]]), 21)
+    assert not stack.full.any()

@@ -35,6 +35,14 @@ class Drift(Brief):
     segments: int
     notes: tuple[str, ...]
 
+    def __str__(self) -> str:
+        """From the least to the greatest drift, and how well it is known, in one line."""
+        reach, sigma = (", ".join(f"{each:.1f}" for each in three) for three in (self.reach_nm, self.sigma_nm))
+        return (
+            f"drift of {reach} nm in x, y, z over {len(self.curve.frames)} frames, known to {sigma} nm "
+            f"({self.segments} segments)"
+        )
+
     def apply(self, table: Localizations) -> Localizations:
         """The list with the drift subtracted."""
         return self.curve.apply(table)

@@ -75,6 +75,18 @@ class ResolutionReport(Brief):
     again: float
     notes: tuple[str, ...]
 
+    def __str__(self) -> str:
+        """Resolution in the planes and in 3D, and precision, in two lines."""
+        each = ", ".join(
+            f"{name} {one.status if one.resolution_um is None else f'{1000 * one.resolution_um:.1f} nm'}"
+            for name, one in self.correlations.items()
+        )
+        told = f"resolution of {self.rows} localizations: {each}"
+        if self.precision is None:
+            return told
+        sigma = ", ".join(f"{1000 * axis.sigma_um:.1f}" for axis in self.precision)
+        return f"{told}\nprecision from neighbours in adjacent frames: σ {sigma} nm in x, y, z"
+
     @property
     def stated_of_pairs_nm(self) -> list[float] | None:
         """Median σ of x, y and z, nm, stated by the rows from which `precision` was measured."""

@@ -172,7 +172,11 @@ def list_in_box(source: Path, drawing: Drawing, *, watch: Watcher = SILENT) -> L
     if not box.inside(table.xyz.double().numpy()).any():
         low, high = (ends.tolist() for ends in (table.xyz.amin(0), table.xyz.amax(0)))
         extent = ", ".join(f"{axis} {a:.2f} to {b:.2f}" for axis, a, b in zip(AXES, low, high, strict=True))
-        raise InputError(f"{source} holds no localization in what is to be drawn; the list spans {extent} µm")
+        in_nm = box.in_nm().inside(table.xyz.double().numpy()).any()
+        raise InputError(
+            f"{source} holds no localization in what is to be drawn; the list spans {extent} µm",
+            "clipping planes are in µm, not nm" if in_nm else "",
+        )
     table, notes = drawable(table, box, by_sigma=drawing.method is not None and drawing.method.needs_sigma)
     for note in (*header.notes, *notes):
         warn(watch, note)

@@ -79,6 +79,10 @@ class Box:
                     "clipping planes are in µm, not nm",
                 )
 
+    def in_nm(self) -> Box:
+        """The box whose planes are these numbers in nm."""
+        return Box(*((low / 1000, high / 1000) for low, high in (self.x, self.y, self.z)))
+
     def inside(self, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Which of the positions (N, 3) µm lie in the box; those that are not finite do not."""
         kept: NDArray[np.bool_] = np.asarray(np.isfinite(xyz).all(axis=1))

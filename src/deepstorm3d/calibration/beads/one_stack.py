@@ -36,7 +36,7 @@ class OneStack:
     ) -> None:
         self.source, self.path = source, path_of(source)
         self.camera, self.each, self.faults = camera, frames_per_slice, faults
-        self.maps = camera.load_maps()
+        self.maps, self.sound = camera.load_maps(), ~faults.bad
         self.reader = PixelReader(faults, lambda counts: camera.to_photons(counts, self.maps))
         # Outliers: number of pixels that stand out in single frames, and number of these frames.
         self.outliers = self.outlier_frames = 0
@@ -77,11 +77,13 @@ class OneStack:
             self.outliers += int(light.outliers)
             self.outlier_frames += int(light.outliers > 0)
             self.whole_numbers = self.whole_numbers and whole_counts(counts)
-            here = float(counts.max())
+            # A hot pixel is not where the counts end.
+            counted = counts[self.sound.numpy()]
+            here = float(counted.max())
             if here > self.greatest:
                 self.greatest, self.at_greatest = here, 0
             if here == self.greatest:
-                self.at_greatest += int((counts == here).sum())
+                self.at_greatest += int((counted == here).sum())
         held = torch.bincount(part, minlength=parts) * self.each
         return total.sum(0) / self.frames, total / held[:, None, None]
 
@@ -109,7 +111,8 @@ class OneStack:
     def images(self, centre: Tensor, side: int) -> Likelihood:
         """Images of beads, one bead after the other: (beads · slices, side, side).
 
-        Saturated and defective pixels are left out; `full` records the saturated ones by slice and bead.
+        Saturated and defective pixels are left out; `full` records by slice and bead where saturated ones are
+        not defective.
         """
         half = side // 2
         images = torch.zeros(len(centre), self.slices, side, side)
@@ -124,7 +127,7 @@ class OneStack:
                 box = (slice(row - half, row + half + 1), slice(column - half, column + half + 1))
                 images[bead, slice_] += photons[box]
                 weight[bead, slice_] *= free[box]
-                self.full[bead, slice_] |= bool(full[box].any())
+                self.full[bead, slice_] |= bool((full & self.sound)[box].any())
         noise = self.camera.pixel_noise(self.maps).averaged().at_least_shot_noise().of_sum(self.each)
         anything_left_out = bool((weight == 0).any())
         return Likelihood(

@@ -123,10 +123,10 @@ def _doubts(found: SceneMatch, prior: EmitterPrior) -> list[str]:
             "too few frames to say how certain the figures are and how they change over frames: widen the "
             "ranges by hand"
         )
-    for name, value in (("density", sigma[0]), ("photons", sigma[1])):
+    for name, value in (("density", sigma[0]), ("number of photons", sigma[1])):
         if value > 0.15:
             warnings.append(f"the {name} is uncertain by {value:.0%} (one σ over frames): give more frames")
-    for name, value in zip(("density", "photons"), found.corrections, strict=True):
+    for name, value in zip(("density", "number of photons"), found.corrections, strict=True):
         if not 0.5 < value < 2:
             warnings.append(
                 f"simulations moved the {name} by a factor of {value:.2f}: the estimate is not reliable here"

@@ -33,7 +33,7 @@ class PicturePart:
         with ui.element("div").classes("ds-row ds-result-tools"):
             self.method = self._select(_METHODS, "method", "Drawn as", 196)
             self.blur = (
-                ui.number("σ, nm", value=10, min=0.1, format="%.4g", on_change=self._use_blur)
+                ui.number("σ, nm", value=10, min=1, format="%.4g", on_change=self._use_blur)
                 .props("dense outlined debounce=300")
                 .style("width: 76px")
             )
