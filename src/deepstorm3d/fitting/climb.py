@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..watch import advance
+from .damping import AS_EXPECTED, DAMPED
 from .linear import LinearImage
 from .matrices import Order, damped_steps, fisher_matrices
 from .state import LONGEST_BLUR_PX, LONGEST_UM, JointState
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
     from .refine import Bounds, Effort
 
 __all__ = ["climb"]
-
-# As in `kernels.climb`: when a step is followed by a less damped one, and the least damping of one after a step
-# that raised the deviance.
-_AS_EXPECTED = 0.7
-_DAMPED = 0.1
 
 
 def climb(
@@ -154,8 +150,8 @@ def _climbed(
         gain = here.deviance - there.deviance
         better = (gain > 0) & ~settled
         here = here.where(better, frame, there)
-        less = torch.where(gain > _AS_EXPECTED * hoped, damping / 6, damping)
-        damping = torch.where(better, less, (damping * 10).clamp(min=_DAMPED)).clamp(1e-5, 1e6)
+        less = torch.where(gain > AS_EXPECTED * hoped, damping / 6, damping)
+        damping = torch.where(better, less, (damping * 10).clamp(min=DAMPED)).clamp(1e-5, 1e6)
         settled = settled | (torch.where(better, gain, hoped) < effort.settled) | (damping > 1e3)
         left = (~settled).nonzero()[:, 0]
         if not len(left):

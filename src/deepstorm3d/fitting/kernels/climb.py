@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...optics.compiled import Array, Molecules, Spline, compiled, compiled_in_place
+from ..damping import AS_EXPECTED, DAMPED
 from .curvature import new_curvature, renew
 from .factor import back, factorize, forward, unit_scale
 from .matrix import Order, arrange, fisher_matrix
@@ -21,11 +22,6 @@ _LARGE_GAIN_EACH = 5.0
 _LARGE_GAIN = 20.0
 # A step that lowers the deviance by less shows that the end is near: an exact matrix gets there in few steps.
 _NEAR_END = 1.0
-# Share of the gain of a quadratic likelihood from which on a step is followed by a less damped one.
-_AS_EXPECTED = 0.7
-# Damping of a step that raised the deviance, at least: a smaller one, in units of the Fisher matrix's diagonal,
-# changes only the steps of pairs at nearly one place.
-_DAMPED = 0.1
 _TOO_LONG = 1.0  # ratio of a molecule's step to the longest one from which on the molecule is damped
 _RESTRAINTS = 2  # largest number of times that a step is computed again for it
 
@@ -190,12 +186,12 @@ def climb(
             places[:], coefficients[:] = new.places, new_knots
             image, tried = tried, image
             now -= gain
-            if gain > _AS_EXPECTED * (step * gradient).sum():
+            if gain > AS_EXPECTED * (step * gradient).sum():
                 damping = max(damping / 6, 1e-5)
             stopped = gain < (settled if exact or settled > _ROUGH else _NEAR_END)
             due = due or gain > _NEAR_END
         else:
-            damping = min(max(damping * 10, _DAMPED), 1e6)
+            damping = min(max(damping * 10, DAMPED), 1e6)
             stopped = (step * gradient).sum() < settled or damping > 1e3
         if stopped and (exact or settled > _ROUGH):
             return now, True, done
