@@ -22,6 +22,7 @@ WRONG_INPUT = 2
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 
+_OPTION_OF_NOTHING = re.compile("--[a-z-]+=")
 _QUOTED = re.compile("'([^']*)'")
 
 
@@ -40,6 +41,7 @@ class GuardedGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
+            _refuse_empty(ctx.args)
             with terminated_like_interrupted():
                 return super().invoke(ctx)
         except InputError as error:
@@ -66,6 +68,16 @@ class GuardedGroup(TyperGroup):
                     "a fault of the program, not of your input; please report it with the lines that follow"
                 )
             raise
+
+
+def _refuse_empty(words: list[str]) -> None:
+    """Raise InputError where a value is empty: as the name of a file it would be the working folder."""
+    for before, word in zip(["", *words], words, strict=False):
+        option = before if before.startswith("-") else ""
+        if word and not _OPTION_OF_NOTHING.fullmatch(word):
+            continue
+        named = f"the value of {option or word.rstrip('=')}" if option or word else "an argument"
+        raise InputError(f"{named} is empty", "give one; was a variable of the shell empty?")
 
 
 def _after_interruption(group: TyperGroup, ctx: Any) -> str:
