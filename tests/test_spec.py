@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -183,3 +184,20 @@ def test_an_assignment_that_leads_nowhere_says_where_it_ended(assignment: str, m
     with pytest.raises(InputError, match=message):
         set_by_path(mapping, assignment)
     assert mapping == {"a": {"b": {"c": 1}}, "d": 2}
+
+
+def kinds_of_record(kind: type[Spec] = Spec) -> list[type[Spec]]:
+    return [each for below in kind.__subclasses__() for each in (below, *kinds_of_record(below))]
+
+
+def test_a_record_made_by_its_name_refuses_arguments_in_the_words_of_a_file() -> None:
+    import deepstorm3d as ds
+
+    assert all(getattr(ds, name) is not None for name in ds.__all__)
+    kinds = [each for each in kinds_of_record() if each.__module__.startswith("deepstorm3d.")]
+    kinds = [each for each in kinds if not inspect.isabstract(each)]
+    assert len(kinds) > 30
+    for kind in kinds:
+        with pytest.raises(InputError, match=rf"{kind.__name__} is not valid:") as refused:
+            kind(no_such_key=1)  # pyright: ignore[reportCallIssue]
+        assert "no_such_key: no such key" in str(refused.value) and "pydantic" not in str(refused.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -35,7 +35,19 @@ _PLAIN = (float, int, str, bool)
 SpecType = TypeVar("SpecType", bound="Spec")
 
 
-class Spec(BaseModel):
+class _Told(type(BaseModel)):
+    """Records that are made by their name say what is wrong with an argument as those from a file do."""
+
+    if not TYPE_CHECKING:
+
+        def __call__(cls, *given: Any, **named: Any) -> Any:
+            try:
+                return super().__call__(*given, **named)
+            except ValidationError as error:
+                raise _refusal(cls, error, cls.__name__) from error
+
+
+class Spec(BaseModel, metaclass=_Told):
     """A record of numbers that arrive typed, ranged and with a unit; nothing edits them later.
 
     Unknown keys are refused, so a misspelt key can never silently mean "default".
@@ -74,8 +86,12 @@ def spec_from_mapping(kind: type[SpecType], mapping: Mapping[str, Any], *, sourc
     try:
         return kind.model_validate(dict(mapping))
     except ValidationError as error:
-        lines = [f"  {fault}" for fault in _faults(kind, error)]
-        raise InputError(f"{source} is not valid:\n" + "\n".join(lines)) from error
+        raise _refusal(kind, error, source) from error
+
+
+def _refusal(kind: type[Spec], error: ValidationError, source: str) -> InputError:
+    lines = [f"  {fault}" for fault in _faults(kind, error)]
+    return InputError(f"{source} is not valid:\n" + "\n".join(lines))
 
 
 class Fault(NamedTuple):
