@@ -36,6 +36,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("render l.hdf5 --out o.png --z 0:1200", "z from 0 to 1200 µm: the list spans 0.30 to 0.90 µm"),
         ("export-psf q.yaml --out o.tif --z 0,1200", "depths are in µm, not nm"),
+        (
+            "export-psf q.yaml --out o.tif --z 0",
+            "--z 0: write two numbers as A,B, the lower depth first, in µm",
+        ),
+        (
+            "export-psf q.yaml --out o.tif --mask vortex",
+            "vortex: there is no such file; a mask is read from a .npy",
+        ),
+        # A file in place of the folder to write.
+        (
+            "camera-maps m.tif --gain 0.5 --out l.hdf5",
+            "cannot write into l.hdf5: it is a file, not a folder; name a folder",
+        ),
+        (
+            "compare-psf q.yaml tetrapod --out l.hdf5",
+            "cannot write into l.hdf5: it is a file, not a folder; name a folder",
+        ),
+        ("demo --out l.hdf5", "cannot write into l.hdf5: it is a file, not a folder; name a folder"),
         ("recommend q.yaml --depth 3000", "3,000 µm is deeper than was simulated"),
         (
             "track l.hdf5 --out o.hdf5 --range 0.3",
@@ -76,17 +94,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("retrieve-mask m.tif q.yaml --out o.npy --step-um nan", "the step (--step-um) is nan µm"),
         ("measure-psf m.tif q.yaml --out o.tif --first-um inf", "first slice (--first-um) is inf µm"),
         ("retrieve-mask m.tif q.yaml --out o.npy --side-px 20", "cannot be 20 px wide"),
-        # The variable of a shell that is not set.
-        ("estimate m.tif q.yaml --out ''", "no name of a file"),
-        ("train q.yaml --out ''", "no name of a file"),
-        ("retrieve-mask m.tif q.yaml --out ''", "no name of a file"),
-        ("measure-psf m.tif q.yaml --out ''", "no name of a file"),
-        ("design-psf q.yaml --out ''", "no name of a file"),
-        ("simulate q.yaml --frames 3 --out ''", "written as .tif, not ''"),
-        ("localize m.tif --model tetrapod --out ''", "no list is written as ''"),
-        ("drift l.hdf5 --out ''", "no name of a file"),
-        ("render l.hdf5 --out ''", "no name of a file"),
-        ("export-mask '' q.yaml --for slm --out o.png", "not ''"),
     ],
 )
 def test_it_is_told_with_the_remedy_and_nothing_is_written(

@@ -16,7 +16,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, get_args, overload
 
 import numpy as np
 import torch
@@ -42,7 +42,9 @@ class _Table:
 
     def __post_init__(self) -> None:
         for name, column in ((field.name, getattr(self, field.name)) for field in fields(self)):
-            if column is not None and not isinstance(column, Tensor | str):
+            if name == "sigma_source":
+                _refuse_source(column)
+            elif column is not None and not isinstance(column, Tensor):
                 raise InputError(
                     f"{name} of a table is a tensor, not a {type(column).__name__}", "torch.as_tensor makes one"
                 )
@@ -302,6 +304,13 @@ class Localizations(_Table):
             torch.zeros(0, dtype=torch.int64, device=device),
             torch.zeros(0, device=device),
         )
+
+
+def _refuse_source(source: object) -> None:
+    """Raise InputError for what is no origin of the σ of a list."""
+    known = get_args(SigmaSource)
+    if source not in known:
+        raise InputError(f"sigma_source must be {', '.join(known[:-1])} or {known[-1]}, not {source!r}")
 
 
 def _brightness(photons: Tensor) -> str:

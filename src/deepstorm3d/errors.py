@@ -1,6 +1,6 @@
 """What ends a command early: a mistake that the user can mend, and the wish to stop."""
 
-__all__ = ["DoubtfulResult", "InputError", "Interrupted", "MissingPackage", "MissingPixelSize"]
+__all__ = ["DoubtfulResult", "InputError", "Interrupted", "MissingPackage", "MissingPixelSize", "NameTaken"]
 
 
 class InputError(ValueError):
@@ -19,6 +19,10 @@ class InputError(ValueError):
 
 class MissingPixelSize(InputError):
     """A file does not say how large its pixels are, and nobody else does."""
+
+
+class NameTaken(InputError):
+    """A file of that name is there already, and was not said to be replaceable."""
 
 
 class MissingPackage(InputError):

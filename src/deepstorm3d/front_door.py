@@ -10,10 +10,11 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterable
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
-from .errors import DoubtfulResult, InputError
+from .arguments import ANYTHING, Kind, kinds_of_arguments, refuse_other
+from .errors import DoubtfulResult
 
 __all__ = ["PUBLIC", "doubt", "plain", "public"]
 
@@ -23,12 +24,6 @@ PUBLIC = "__front_door__"
 # Types in an annotation, as it is written, for which an array becomes a tuple, and those that take arrays.
 _TUPLES = re.compile(r"\btuple\[|\bExtent\b")
 _ARRAYS = re.compile(r"\b(NDArray|Tensor|Any|AnyMovie)\b")
-# Kinds of this program that an argument may be of alone, and what each is made by.
-_MADE_BY = {
-    "Localizations": "Model.localize and read_table make one",
-    "Emitters": "simulate and read_truth make one",
-    "Model": "load_model and train make one",
-}
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -39,17 +34,20 @@ def public(function: Callable[Given, Result]) -> Callable[Given, Result]:
 
     Numbers of numpy and tensors without dimensions become Python's numbers (`plain`), an array where a tuple
     is meant becomes one, and a float without decimals where an integer is meant becomes one.
-    The function raises InputError for any other float in place of an integer, and for what is no list, truth or
-    model where it takes one alone.
+    The function raises InputError for a value that its annotation excludes: another word than those it names, a
+    text in place of a number, something else than the list, truth, model or record that is meant.
     """
-    parameters = list(inspect.signature(function).parameters.values())
-    kinds = {each.name: str(each.annotation) for each in parameters}
-    names = [each.name for each in parameters]
+    names = list(inspect.signature(function).parameters)
+
+    @cache
+    def kinds() -> dict[str, Kind]:
+        # When it is first called: only then are all names of its module there.
+        return kinds_of_arguments(function)
 
     @wraps(function)
     def entered(*given: Given.args, **named: Given.kwargs) -> Result:
-        told = [_meant(name, value, kinds[name]) for name, value in zip(names, given, strict=False)]
-        more = {name: _meant(name, value, kinds.get(name, "")) for name, value in named.items()}
+        told = [_meant(name, value, kinds()[name]) for name, value in zip(names, given, strict=False)]
+        more = {name: _meant(name, value, kinds().get(name, ANYTHING)) for name, value in named.items()}
         return function(*told, *given[len(told) :], **more)  # pyright: ignore[reportCallIssue]
 
     setattr(entered, PUBLIC, True)
@@ -72,25 +70,14 @@ def plain(value: Any) -> Any:
     return float(str(value)) if getattr(value.dtype, "kind", "") == "f" else value.item()
 
 
-def _meant(name: str, value: Any, kind: str) -> Any:
-    """What is meant by the value of an argument of this kind (its annotation)."""
+def _meant(name: str, value: Any, kind: Kind) -> Any:
+    """What is meant by the value of an argument of this kind."""
     value = plain(value)
-    _refuse_other(name, value, kind)
-    if getattr(value, "ndim", None) == 1 and _TUPLES.search(kind) and not _ARRAYS.search(kind):
+    if getattr(value, "ndim", None) == 1 and _TUPLES.search(kind.written) and not _ARRAYS.search(kind.written):
         return tuple(plain(each) for each in value)
-    if type(value) is float and re.search(r"\bint\b", kind) and not re.search(r"\b(float|Any)\b", kind):
-        if not value.is_integer():
-            raise InputError(f"{name} is a whole number, not {value:g}")
-        return int(value)
-    return value
-
-
-def _refuse_other(name: str, value: Any, kind: str) -> None:
-    """Raise InputError for another thing than the list, truth or model that is meant alone."""
-    alone = kind.removesuffix(" | None")
-    is_one = alone in {each.__name__ for each in type(value).__mro__}
-    if alone in _MADE_BY and not is_one and not (value is None and alone != kind):
-        raise InputError(f"{name} must be {alone}, not {type(value).__name__}", _MADE_BY[alone])
+    refuse_other(name, value, kind)
+    whole = re.search(r"\bint\b", kind.written) and not re.search(r"\b(float|Any)\b", kind.written)
+    return int(value) if type(value) is float and whole else value
 
 
 def doubt(texts: Iterable[str]) -> None:

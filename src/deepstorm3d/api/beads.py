@@ -22,6 +22,7 @@ Beads = AnyMovie | Sequence[AnyMovie]
 _AS_USUAL = BeadSettings()
 
 
+@public
 def find_beads(beads: Beads, experiment: AnExperiment, recorded: BeadSettings = _AS_USUAL) -> BeadSurvey:
     """Find what looks like a bead in z-stacks, and say what can be used: to choose beads before a fit.
 
@@ -101,6 +102,7 @@ def retrieve_mask(
     return found
 
 
+@public
 def measure_psf(beads: Beads, experiment: AnExperiment, recorded: BeadSettings = _AS_USUAL) -> MeasuredPSF:
     """Measure the PSF from z-stacks of beads as it is, without a model of the optics.
 

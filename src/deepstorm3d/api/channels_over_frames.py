@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from ..camera import Camera
 from ..emitters import Localizations
 from ..errors import InputError
+from ..front_door import public
 from ..io.movies import AnyMovie
 from ..jobs.channel_inputs import both_pipelines, checked_frames, judged_movie
 from ..localizing.channels_over_frames import ChannelsPass
@@ -21,6 +22,7 @@ from .reading import List, as_list
 __all__ = ["channels_over_frames"]
 
 
+@public
 def channels_over_frames(
     found: List,
     first: AnyMovie | Excerpt,

@@ -12,7 +12,7 @@ from ..calibration.movie_statistics.channels import estimate_channels as estimat
 from ..calibration.movie_statistics.settings import EstimateSettings
 from ..errors import InputError
 from ..experiment.experiment import Experiment
-from ..front_door import doubt
+from ..front_door import doubt, public
 from ..io.movies import AnyMovie
 from ..jobs.estimate_channels import with_transform
 from ..localizing.excerpt import Excerpt
@@ -24,6 +24,7 @@ from .movies import AnExperiment, as_experiment
 __all__ = ["estimate_channels"]
 
 
+@public
 def estimate_channels(
     first: AnyMovie | Excerpt,
     second: SecondChannel,

@@ -11,7 +11,7 @@ from ..camera import Camera
 from ..channels import ChannelPair
 from ..emitters import Localizations
 from ..errors import InputError, Interrupted
-from ..front_door import doubt
+from ..front_door import doubt, public
 from ..io.movies import AnyMovie
 from ..jobs.channel_inputs import (
     ChannelInput,
@@ -36,6 +36,7 @@ from .channel_movies import AnyTransform, SecondChannel, channels_of, transform_
 __all__ = ["localize_channels"]
 
 
+@public
 def localize_channels(
     first: AnyMovie | Excerpt,
     second: SecondChannel,

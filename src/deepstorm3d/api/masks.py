@@ -32,6 +32,7 @@ from ..optics.psf import on_axis
 from ..training.runs import DesignRun
 from ..watch import SILENT, Watcher
 from .movies import AnExperiment, as_experiment
+from .running import claim_run
 
 __all__ = ["crlb", "design_mask", "limit", "mask", "psf"]
 
@@ -43,6 +44,7 @@ _FAR_UM = 300.0
 _ROUNDING_UM = 1e-4
 
 
+@public
 def mask(experiment: AnExperiment) -> NDArray[np.float64]:
     """The phase of the experiment's mask.
 
@@ -296,8 +298,7 @@ def design_mask(
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "mask.npy" if out is None else Path(out)
         run = DesignRun(path)
-        run.check(resume=resume)
-        run.claim(resume=resume, network=by == "network")
+        claim_run(run, named=out is not None, resume=resume, network=by == "network")
         if by == "fisher":
             complete = fisher_design.design_by_fisher(
                 setup, path, device=place, resume=resume, watch=watch

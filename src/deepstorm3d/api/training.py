@@ -15,6 +15,7 @@ from ..localizing.model import Model, load_model
 from ..training.runs import Run
 from ..watch import SILENT, Watcher
 from .movies import AnExperiment, as_experiment
+from .running import claim_run
 
 __all__ = ["train"]
 
@@ -69,8 +70,7 @@ def train(
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.pt" if out is None else Path(out)
         run = Run(path)
-        run.check(resume=resume)
-        run.claim(resume=resume)
+        claim_run(run, named=out is not None, resume=resume)
         start = Start(resume, None if from_model is None else str(from_model))
         if train_model(setup, path, device=place, start=start, watch=watch) is None:
             raise Interrupted

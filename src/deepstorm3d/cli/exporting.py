@@ -175,7 +175,7 @@ def export_psf(
     from ..experiment.configure import find_experiment
     from ..jobs.export_psf import export_psf as export
 
-    depth = None if z is None else _pair(z, "--z")
+    depth = None if z is None else _pair(z, "--z", order="the lower depth first, in µm")
     experiment = one_channel(find_experiment(config, assignments or ()), channel)
     volume = export(
         experiment, out, mask=mask, z_um=depth, step_nm=step_nm, patch_px=patch_px, overwrite=overwrite
@@ -202,10 +202,10 @@ def _show_costs(costs: list[LevelCost], name: str) -> None:
     show_table(shown)
 
 
-def _pair(text: str, option: str, mark: str = ",") -> tuple[float, float]:
-    """Two numbers, x first."""
+def _pair(text: str, option: str, mark: str = ",", *, order: str = "x first") -> tuple[float, float]:
+    """Two numbers; order: which is first, in words."""
     try:
         first, second = (float(part) for part in text.lower().split(mark))
     except ValueError:
-        raise InputError(f"{option} {text}: write two numbers as A{mark}B, x first") from None
+        raise InputError(f"{option} {text}: write two numbers as A{mark}B, {order}") from None
     return first, second

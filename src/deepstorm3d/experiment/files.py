@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ..errors import InputError
+from ..front_door import public
 from ..io.parts import write_text
 from ..spec import set_by_paths, spec_from_mapping, to_yaml
 from .earlier import in_form_of_today, with_key_of_today
@@ -23,6 +24,7 @@ Lengths in µm, light in photons (detected photo-electrons), phases in radians; 
 Depth z counts from the coverslip into the sample."""
 
 
+@public
 def read_experiment(path: str | PathLike[str], assignments: Sequence[str] = ()) -> Experiment:
     """Read an experiment file and change some of its values.
 
@@ -78,6 +80,7 @@ def changed(mapping: Mapping[str, Any], assignments: Sequence[str], *, source: s
     return spec_from_mapping(Experiment, today, source=source)
 
 
+@public
 def write_experiment(experiment: Experiment, path: str | PathLike[str], *, remarks: str = "") -> None:
     """Write an experiment as a complete YAML file with the unit and meaning of each line.
 

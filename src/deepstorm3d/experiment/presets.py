@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ..camera import MinimumSubtractedCamera
 from ..complaints import meant
 from ..errors import InputError
+from ..front_door import public
 from ..localizer.coarse import CoarseSpec
 from ..optics.masks import AstigmaticMask, ZernikeMask, ZeroMask
 from ..optics.microscope import Microscope
@@ -235,6 +236,7 @@ PRESETS: dict[str, Callable[[], Experiment]] = {
 }
 
 
+@public
 def preset(name: str) -> Experiment:
     """A ready-made experiment by its name.
 

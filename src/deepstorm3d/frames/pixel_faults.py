@@ -25,7 +25,7 @@ from ..pixels.prediction import FinestSpot
 from ..pixels.saturation import plateau
 from .companions import prepared_maps
 
-__all__ = ["DefectChoice", "faults_of", "frames_to_wait_for", "known_defects", "sample_frames"]
+__all__ = ["DefectChoice", "defects_meant", "faults_of", "frames_to_wait_for", "known_defects", "sample_frames"]
 
 DefectChoice = Literal["auto", "none"] | Path
 """auto: defective pixels are detected;  none: all pixels are used as they are;  a .npy file lists them."""
@@ -36,6 +36,11 @@ _FRAMES = 16
 _PIXELS = 2**20
 # … but not fewer than this.
 _FEWEST = 3
+
+
+def defects_meant(given: DefectChoice | str) -> DefectChoice:
+    """The choice that is meant, where the name of a file may be a text."""
+    return Path(given) if isinstance(given, str) and given not in ("auto", "none") else given  # pyright: ignore
 
 
 def faults_of(

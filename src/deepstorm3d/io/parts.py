@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from ..errors import InputError
+from ..errors import InputError, NameTaken
 
 __all__ = [
     "beside",
@@ -45,6 +45,11 @@ def _refuse_nameless(path: Path) -> None:
         raise InputError(f"cannot write '{path}': that is no name of a file", "give one; was it empty?")
 
 
+def _refuse_file_as_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"cannot write into {folder}: it is a file, not a folder", "name a folder")
+
+
 def part_path(path: Path) -> Path:
     """The name under which `path` grows: ``out.csv`` grows in ``out.part.csv``."""
     return beside(path, f".part{path.suffix}")
@@ -62,12 +67,13 @@ def claim_name(path: Path, *, overwrite: bool) -> None:
     exists and `overwrite` is False.
     """
     _refuse_nameless(path)
+    _refuse_file_as_folder(path.parent)
     if not path.parent.is_dir():
         raise InputError(f"cannot write {path}: the folder {path.parent} does not exist", "create it first")
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder", "give a file name")
     if path.exists() and not overwrite:
-        raise InputError(f"{path} exists", "choose another name, or allow it to be replaced (`overwrite=True`)")
+        raise NameTaken(f"{path} exists", "choose another name, or allow it to be replaced (`overwrite=True`)")
     refuse_unwritable(path)
 
 
@@ -108,6 +114,7 @@ def write_advice(number: int | None) -> str:
 
 def make_folder(path: Path) -> Path:
     """The folder, made with those above it where they are missing; InputError where the system refuses."""
+    _refuse_file_as_folder(path)
     with explain_write_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     return path

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..experiment.experiment import Experiment
 from ..experiment.files import write_experiment
 from ..experiment.optics import experiment_mask
+from ..front_door import public
 from ..io.masks import write_mask
 from ..io.parts import claim_name, make_folder, write_text
 from ..io.psfs import write_psf
@@ -105,6 +106,7 @@ def find_model(name_or_path: str | Path) -> ModelFile:
     )
 
 
+@public
 def list_models() -> list[ModelCard]:
     """Cards of the built-in models, in order of their names."""
     return [describe_model(find_model(name), name) for name in built_in_models()]

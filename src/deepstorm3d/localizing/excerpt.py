@@ -17,7 +17,14 @@ from ..errors import InputError
 from ..experiment.experiment import Experiment
 from ..field import Field
 from ..frames.companions import prepared_maps, shown_field
-from ..frames.pixel_faults import DefectChoice, faults_of, frames_to_wait_for, known_defects, sample_frames
+from ..frames.pixel_faults import (
+    DefectChoice,
+    defects_meant,
+    faults_of,
+    frames_to_wait_for,
+    known_defects,
+    sample_frames,
+)
 from ..io.movies import AnyMovie, Movie, as_source, open_movie, path_of, readable_ranges
 from ..io.movies.followed_movie import FollowedMovie
 from ..io.movies.pixel_size import check_pixel
@@ -83,6 +90,9 @@ class Excerpt:
     pixel_um: float | None = None
     defects: DefectChoice = "auto"
     faults: PixelFaults | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "defects", defects_meant(self.defects))
 
     @contextmanager
     def open(self) -> Iterator[OpenExcerpt]:

@@ -240,6 +240,7 @@ class Model:
         save_model_file(self.file, Path(path))
 
 
+@public
 def load_model(
     name_or_path: str | PathLike[str], *, mask: str | PathLike[str] | None = None, device: str | None = None
 ) -> Model:

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...arguments import refuse_other_words
 from ...errors import InputError
-from ...frames.pixel_faults import DefectChoice
+from ...frames.pixel_faults import DefectChoice, defects_meant
 from .images import Moves
 
 __all__ = ["BLUR_OF_MOLECULES", "BeadPosition", "BeadSettings"]
@@ -59,7 +60,8 @@ class BeadSettings:
     Raises
     ------
     InputError
-        For positions given twice, a step of 0, and numbers out of their range or not finite.
+        For a word that is not offered, positions given twice, a step of 0, and numbers that are out of their
+        range or not finite.
     """
 
     moves: Moves = "objective"
@@ -77,6 +79,8 @@ class BeadSettings:
     beads_at: Path | tuple[BeadPosition, ...] | None = None
 
     def __post_init__(self) -> None:
+        refuse_other_words(self)
+        object.__setattr__(self, "defects", defects_meant(self.defects))
         if self.positions is not None and (self.step_um is not None or self.first_um is not None):
             raise InputError(
                 "the positions of the slices are given twice",

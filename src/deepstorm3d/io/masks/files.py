@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...front_door import public
 from ..parts import claim_name, whole_file
 from ..tiff_images import explained_tiff
 from .modulator import read_modulator
@@ -25,6 +26,7 @@ LARGEST_WHOLE_PHASE = 7.0
 """rad: whole numbers beyond one turn are modulator levels, not radians."""
 
 
+@public
 def read_mask(path: str | Path) -> NDArray[np.float64]:
     """Read the phase of a mask.
 
@@ -51,6 +53,11 @@ def read_mask(path: str | Path) -> NDArray[np.float64]:
     if exported is not None and path.is_file():
         reader = read_modulator if exported["kind"] == "slm" else read_plate
         return checked_phase(reader(path, exported), path)
+    if not path.suffix and not path.exists():
+        raise InputError(
+            f"{path}: there is no such file; a mask is read from a .npy, .mat or .tif file",
+            "a kind of mask is named in the experiment (mask.kind)",
+        )
     if path.suffix.lower() not in _READERS:
         raise InputError(f"{path}: a mask is a .npy, .mat or .tif file, not '{path.suffix}'")
     if not path.is_file():
@@ -83,6 +90,7 @@ def refuse_mask_ending(path: Path) -> None:
         raise InputError(f"{path}: a mask is written as .npy, .mat or .tif, not '{path.suffix}'")
 
 
+@public
 def write_mask(path: str | Path, phase: Any, *, overwrite: bool = True) -> None:
     """Write the phase of a mask.
 

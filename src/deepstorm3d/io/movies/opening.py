@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import InputError
+from ...front_door import public
 from .folder_movie import open_folder
 from .movie_source import Movie, readable_ranges
 from .movie_writer import MovieWriter
@@ -22,6 +23,7 @@ MOVIE_SUFFIXES = frozenset({".tif", ".tiff", ".nd2", ".npy", ".index", *RAW_SUFF
 """Endings of the files that `open_movie` knows; of NDTiff its index."""
 
 
+@public
 def open_movie(path: str | Path, *, partial: bool = False) -> Movie:
     """Open a movie without reading its frames: what is held does not grow with what has been read.
 

@@ -34,6 +34,7 @@ def claim_transform(path: str | Path, *, overwrite: bool) -> Path:
     return path
 
 
+@public
 def write_transform(path: str | Path, channels: ChannelPair, *, overwrite: bool = False) -> None:
     """Write a transform with its depth offset and both fields.
 
