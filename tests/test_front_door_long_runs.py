@@ -16,7 +16,8 @@ from deepstorm3d.field import Field
 
 FOUND = ds.Localizations.proposals(torch.rand(5, 3), torch.arange(5), torch.ones(5))
 TRUTH = ds.Emitters(FOUND.xyz, FOUND.frame, torch.full((5,), 900.0), torch.arange(5))
-PAIR = ds.ChannelPair(ds.Transform.identity(), (0.0, 0.001), (Field(64, 64, 0.1),) * 2)
+CAMERA = Field(64, 64, 0.1)
+PAIR = ds.ChannelPair(ds.Transform.identity(), (0.0, 0.001), (CAMERA, CAMERA))
 FILE: dict[str, Any] = {"pixel_um": 0.1, "frames": 5, "shape": (64, 64)}
 # Every function that writes a file which it does not replace: its name, and a call for a file.
 WRITERS: dict[str, tuple[Callable[..., Any], str, dict[str, Any]]] = {

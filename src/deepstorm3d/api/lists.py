@@ -21,7 +21,7 @@ from ..front_door import doubt, public
 from ..jobs.evaluate import read_compared
 from ..jobs.link import refuse_linked
 from ..watch import SILENT, Watcher
-from .reading import List, Truth, file_of, in_nm, opened
+from .reading import List, Truth, in_nm, opened
 
 __all__ = ["drift", "evaluate", "filter", "link", "resolution", "track"]
 
@@ -76,8 +76,8 @@ def evaluate(
     field_um = None if isinstance(challenge, bool) else challenge
     if isinstance(found, Localizations) and isinstance(truth, Emitters):
         return evaluate_list(found, truth, rule, register=register, field_um=field_um)
-    locs = found if isinstance(found, Localizations) else file_of(found)
-    true = truth if isinstance(truth, Emitters) else file_of(truth)
+    locs = found if isinstance(found, Localizations) else Path(found)
+    true = truth if isinstance(truth, Emitters) else Path(truth)
     compared = read_compared(locs, true, in_nm(pixel_um))
     doubt(compared.notes)
     return compared.evaluated(rule, register=register, field_um=field_um)

@@ -6,7 +6,6 @@ from os import PathLike
 from pathlib import Path
 
 from ..emitters import Emitters, Localizations
-from ..errors import InputError
 from ..front_door import doubt, public
 from ..io.tables import TableHeader, read_list, read_truth_list
 from ..jobs.reading_lists import read_localizations
@@ -16,7 +15,6 @@ __all__ = [
     "Truth",
     "as_list",
     "as_list_of_file",
-    "file_of",
     "in_nm",
     "opened",
     "read_table",
@@ -84,7 +82,7 @@ def read_truth(path: str | PathLike[str], *, pixel_um: float | None = None) -> E
     DoubtfulResult
         As `read_table` does.
     """
-    truth, header = read_truth_list(file_of(path), pixel_um=pixel_um)
+    truth, header = read_truth_list(Path(path), pixel_um=pixel_um)
     doubt(header.notes)
     return truth
 
@@ -96,7 +94,7 @@ def opened(found: List, pixel_um: float | None = None) -> tuple[Localizations, T
     """
     if isinstance(found, Localizations):
         return found, None
-    table, header = read_localizations(file_of(found), in_nm(pixel_um))
+    table, header = read_localizations(Path(found), in_nm(pixel_um))
     doubt(header.notes)
     return table, header
 
@@ -113,19 +111,9 @@ def as_list_of_file(found: List, pixel_um: float) -> tuple[Localizations, TableH
     """As `as_list`, and what its file says of the recording (None for a list in memory)."""
     if isinstance(found, Localizations):
         return found, None
-    table, header = read_list(file_of(found), pixel_um=pixel_um)
+    table, header = read_list(Path(found), pixel_um=pixel_um)
     doubt(header.notes)
     return table, header
-
-
-def file_of(given: object) -> Path:
-    """The file of a list or a truth; raises InputError for what is neither a table of molecules nor a file."""
-    if isinstance(given, str | PathLike):
-        return Path(given)
-    raise InputError(
-        f"a list is a Localizations (a truth: Emitters) or a file, not a {type(given).__name__}",
-        "give the table that it was made of, or its rows, found[rows]",
-    )
 
 
 def in_nm(pixel_um: float | None) -> float | None:
