@@ -19,7 +19,7 @@ _MADE_BY = {
     "Emitters": "simulate and read_truth make one",
     "Model": "load_model and train make one",
     "Experiment": "preset and read_experiment make one",
-    "ChannelPair": "read_transform reads one, and the registration that register finds has one, `.channels`",
+    "ChannelPair": "read_transform reads one, and a registration has one: registration.channels",
 }
 _WORDS: dict[Any, str] = {
     NoneType: "None",
