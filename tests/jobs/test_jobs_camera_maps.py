@@ -280,14 +280,32 @@ def test_where_rounding_hides_the_noise_no_pixel_is_called_dead(tmp_path: Path, 
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("stored", [np.uint16, np.float32])
-def test_a_dark_movie_of_one_value_is_told(tmp_path: Path, stored: type):
-    """Its two halves are alike: nothing is said of exposure or temperature."""
-    tifffile.imwrite(tmp_path / "blank.tif", np.full((40, *SIZE), 100.3).astype(stored))
+@pytest.mark.parametrize("stored", [np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("value", [100.3, 60000.7])
+def test_a_dark_movie_of_one_value_is_told(tmp_path: Path, stored: type, value: float):
+    """Its two halves are alike: nothing is said of exposure or temperature. Sums of float64 are not exact."""
+    tifffile.imwrite(tmp_path / "blank.tif", np.full((40, *SIZE), value).astype(stored))
     found = measure_camera(Recordings(tmp_path / "blank.tif", gain=2.0), tmp_path / "maps")
     (told,) = found.warnings
     assert told.startswith("100% of the pixels give one count in all 40 dark frames")
     assert found.check.variance_ratio == pytest.approx(1, abs=0.05)
+    assert not found.transfer.defects.any() and found.transfer.read_noise.max() < 1e-6
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("stored", [np.uint16, np.float64])
+@pytest.mark.parametrize("still", [0.375, 0.5, 0.625])
+def test_no_pixel_is_called_dead_where_the_movie_is_told_to_be_blank(
+    tmp_path: Path, stored: type, still: float
+):
+    rows = int(still * SIZE[0])
+    counts = 100.3 + 3 * np.random.default_rng(5).standard_normal((40, *SIZE))
+    counts[:, :rows] = 100.3
+    tifffile.imwrite(tmp_path / "half.tif", counts.astype(stored))
+    found = measure_camera(Recordings(tmp_path / "half.tif", gain=2.0), tmp_path / "maps")
+    told = any("get a read noise of 0" in sentence for sentence in found.warnings)
+    assert told == (still >= 0.5) == (not found.transfer.defects.any())
+    assert (found.transfer.read_noise[:rows].max() < 1e-6) == told
 
 
 @pytest.mark.usefixtures("quick")

@@ -118,10 +118,11 @@ def _dead(dark: PixelMoments, *, whole: bool) -> Mask:
     """Pixels of one count in all dark frames, where one of half the typical noise shows more than one.
 
     Rounded to whole counts, Gaussian noise of σ stays at one of them for N frames with a chance of at most
-    erf(1/(√8 σ))ᴺ: where the typical noise is small for that, nothing is told of the pixels.
+    erf(1/(√8 σ))ᴺ: where the typical noise is small for that, or the movie is blank, nothing is told of
+    the pixels.
     """
     quiet = (float(np.median(dark.variance)) - (ROUNDING if whole else 0.0)) / 4
-    if quiet <= 0:
+    if dark.blank or quiet <= 0:
         return np.zeros_like(dark.still)
     chance = math.erf(1 / math.sqrt(8 * quiet)) ** dark.count if whole else 0.0
     return dark.still & (dark.still.size * chance < _ONE_COUNT)

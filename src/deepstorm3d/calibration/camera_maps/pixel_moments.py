@@ -17,6 +17,8 @@ Image = NDArray[np.float64]
 _PLATEAU = 3.0
 # Number of these counts below it.
 _BELOW = 5
+# Fraction of pixels of one value in all frames from which a movie is blank.
+_BLANK = 0.5
 # Fewest pixels at a count that is taken as saturation.
 _LEAST = 12
 
@@ -71,6 +73,11 @@ class PixelMoments:
     def still(self) -> NDArray[np.bool_]:
         """Pixels (h, w) of one value in all frames, but for what float64 loses in the sums."""
         return self.variance <= 1e-24 * (1 + self.mean**2)
+
+    @property
+    def blank(self) -> bool:
+        """Whether most pixels are still: that says something about the movie, and nothing about a pixel."""
+        return float(self.still.mean()) >= _BLANK
 
     @property
     def slowness(self) -> float:

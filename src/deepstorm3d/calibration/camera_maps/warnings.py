@@ -119,7 +119,7 @@ def _of_dark(dark: PixelMoments) -> list[str]:
     steps, noise = np.array(dark.level), float(np.median(dark.variance)) ** 0.5
     drift = float(steps.std())
     told = []
-    if dark.still.mean() >= 0.5:
+    if dark.blank:
         told.append(
             f"{dark.still.mean():.0%} of the pixels give one count in all {dark.count} dark frames, and get a "
             "read noise of 0: the movie is blank, clipped or processed, or the noise is lost in rounding"
