@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -153,12 +154,33 @@ def test_an_image_of_something_else_or_of_unknown_pixels_is_refused(tmp_path: Pa
         render_beside(source, tmp_path / "no.png", MeasuredImage(plain))
 
 
-@pytest.mark.parametrize(("planes", "told"), [((1000.0, 4500.0), True), ((100.0, 200.0), False)], ids=str)
-def test_clipping_planes_that_hold_rows_as_nm_are_taken_for_nm(
-    tmp_path: Path, planes: tuple[float, float], told: bool
+@pytest.mark.parametrize(
+    ("box", "told"),
+    [
+        (Box(x=(1000.0, 4500.0)), True),
+        (Box(x=(1000.0, 4500.0), y=(700.0, 3000.0)), True),
+        (Box(y=(10.0, 30.0), z=(-100.0, -50.0)), True),
+        (Box(z=(50.0, math.inf)), True),
+        (Box(x=(100.0, 200.0)), False),
+        (Box(x=(60.0, 70.0)), False),
+        (Box(x=(60.0, math.inf)), False),
+        (Box(x=(0.0, 1000.0), z=(1.0, math.inf)), False),
+        (Box(z=(1.0, 2.0)), False),
+        (Box(z=(10.0, 20.0)), False),
+        (Box(z=(-math.inf, -2.0)), False),
+        (Box(x=(55.0, 56.0), z=(-0.2, 0.2)), False),
+    ],
+    ids=str,
+)
+def test_clipping_planes_that_hold_no_row_are_taken_for_nm_only_where_they_hold_many_as_nm(
+    tmp_path: Path, box: Box, told: bool
 ):
-    """A list of 50 µm: 1000 µm is not so far beyond it that only this shows the unit."""
-    wide = written(tmp_path, dataclasses.replace(some(), xyz=10 * some().xyz - 7))
+    """100,000 rows in 50 × 50 × 1.4 µm: a few of them lie between any two planes in nm."""
+    xyz = (torch.rand(100_000, 3, generator=torch.Generator().manual_seed(0)) - 0.5) * torch.tensor(
+        [50, 50, 1.4]
+    )
+    xyz[:, :2] += 25
+    dense = Localizations.proposals(xyz, torch.zeros(len(xyz), dtype=torch.int64), torch.ones(len(xyz)))
     with pytest.raises(InputError, match="holds no localization in what is to be drawn") as refused:
-        render_table(wide, tmp_path / "none.tif", Drawing(box=Box(x=planes)))
+        render_table(written(tmp_path, dense), tmp_path / "none.tif", Drawing(box=box))
     assert ("clipping planes are in µm, not nm" in str(refused.value)) == told

@@ -172,7 +172,7 @@ def list_in_box(source: Path, drawing: Drawing, *, watch: Watcher = SILENT) -> L
     if not box.inside(table.xyz.double().numpy()).any():
         low, high = (ends.tolist() for ends in (table.xyz.amin(0), table.xyz.amax(0)))
         extent = ", ".join(f"{axis} {a:.2f} to {b:.2f}" for axis, a, b in zip(AXES, low, high, strict=True))
-        in_nm = box.in_nm().inside(table.xyz.double().numpy()).any()
+        in_nm = box.perhaps_in_nm(table.xyz.double().numpy())
         raise InputError(
             f"{source} holds no localization in what is to be drawn; the list spans {extent} µm",
             "clipping planes are in µm, not nm" if in_nm else "",

@@ -30,6 +30,10 @@ _EVERYTHING: Interval = (-math.inf, math.inf)
 _BLOCK = 2_000_000
 # How far a clipping plane may lie beyond the list, in lengths of the list: nm taken for µm are at a thousand.
 _FAR = 100.0
+# A box without rows is perhaps in nm: least distance from the list on some axis, in lengths of the list …
+_FAR_IF_EMPTY = 10.0
+# … and least fraction of the rows between its planes if they are in nm.
+_HELD_AS_NM = 0.01
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,16 @@ class Box:
                     "clipping planes are in µm, not nm",
                 )
 
-    def in_nm(self) -> Box:
-        """The box whose planes are these numbers in nm."""
-        return Box(*((low / 1000, high / 1000) for low, high in (self.x, self.y, self.z)))
+    def perhaps_in_nm(self, xyz: NDArray[np.floating]) -> bool:
+        """Whether the planes beside the positions (N, 3) µm are far from them, and hold many of them as nm."""
+        planes, values = np.array([self.x, self.y, self.z]), xyz[np.isfinite(xyz).all(axis=1)]
+        if len(values) == 0:
+            return False
+        low, high = values.min(axis=0), values.max(axis=0)
+        apart = np.maximum(planes[:, 0] - high, low - planes[:, 1])
+        far = (apart > _FAR_IF_EMPTY * np.maximum(high - low, 1.0)).any()
+        held = ((values >= planes[:, 0] / 1000) & (values < planes[:, 1] / 1000)).mean(axis=0)
+        return bool(far and (held[apart > 0] >= _HELD_AS_NM).all())
 
     def inside(self, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Which of the positions (N, 3) µm lie in the box; those that are not finite do not."""
