@@ -94,6 +94,48 @@ def test_that_the_axes_disagree_on_d_is_told_beside_their_mean(d: ArrayLike, mol
     assert "use D of each axis" in note
 
 
+def of_lengths(lengths: list[int], *, differing: float = 0.0, depth: float = 1.0, seed: int = 0) -> list[str]:
+    """What is told of D of the axes, of free trajectories of so many rows.
+
+    differing: standard deviation of ln D between the molecules;  depth: depths over the true ones.
+    """
+    g = np.random.default_rng(seed)
+    path = [
+        np.cumsum(math.sqrt(0.02 * math.exp(differing * g.normal())) * g.normal(size=(rows, 3)), axis=0)
+        for rows in lengths
+    ]
+    place = (np.concatenate(path) + 0.02 * g.normal(size=(sum(lengths), 3))) * [1.0, 1.0, depth]
+    frame = torch.tensor(np.concatenate([np.arange(rows) for rows in lengths]))
+    table = Localizations.proposals(torch.tensor(place, dtype=torch.float32), frame, torch.ones(sum(lengths)))
+    track = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
+    found = diffusion(dataclasses.replace(table, track=track))
+    assert found is not None
+    return axes_doubts(found)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "differing"),
+    [
+        ([1000] + 15 * [4], 0.0),
+        ([100, 100] + 40 * [4], 0.0),
+        (8 * [10], 2.0),
+        (20 * [10], 2.0),
+        (12 * [5, 9, 40], 0.0),
+        ([100, 10, 5], 1.0),
+    ],
+    ids=["one-long", "two-long", "few-differing", "differing", "unequal", "few-unequal"],
+)
+def test_trajectories_that_weigh_unequally_do_not_make_the_axes_differ(
+    lengths: list[int], differing: float
+) -> None:
+    """D is one on all axes of each molecule: chance tells of one in a thousand."""
+    assert sum(bool(of_lengths(lengths, differing=differing, seed=seed)) for seed in range(150)) <= 1
+
+
+def test_among_trajectories_of_unequal_lengths_a_wrong_depth_scale_is_told() -> None:
+    assert of_lengths(40 * [5, 9, 40], depth=0.5)
+
+
 def test_a_wrong_depth_scale_is_told_by_d() -> None:
     assert of_axes(0.01, depth=1.5)
     assert not of_axes(0.01, depth=1.05)
@@ -106,4 +148,5 @@ def test_depths_that_are_not_there_are_no_measurement_of_d() -> None:
     assert flat is not None
     assert flat.coefficient == pytest.approx(0.01, abs=4 * flat.coefficient_error)
     assert flat.coefficient == pytest.approx(np.mean([axis.coefficient for axis in flat.axes[:2]]), rel=0.01)
+    assert flat.measured == (True, True, False)
     assert not axes_doubts(flat)

@@ -60,7 +60,8 @@ class Diffusion:
     axes: along x, y and z;  coefficient: mean D of the axes on which rows differ at all (a list without depths
     has no z), µm²/s, weighted by their precision, with its standard error;  steps: number of steps between
     adjacent frames;  tracks: number of trajectories with three frames in a row;  alike: the chance that D of
-    these axes comes out as different as it does where it is the same on all.
+    these axes comes out as different as it does where it is the same on all (1 where a few trajectories weigh
+    so much that it cannot be told);  measured: whether rows differ on x, y and z.
     """
 
     axes: tuple[AxisDiffusion, AxisDiffusion, AxisDiffusion]
@@ -69,6 +70,7 @@ class Diffusion:
     steps: int
     tracks: int
     alike: float = 1.0
+    measured: tuple[bool, bool, bool] = (True, True, True)
 
 
 @dataclass(frozen=True, repr=False)
@@ -133,14 +135,16 @@ def diffusion(table: Localizations, *, interval: float = 1.0, exposure: float = 
     measured = squares.sum(0) > 0 if squares.any() else np.ones(3, np.bool_)
     typical = np.full(3, found[measured].mean())
     expected, _ = _expected_errors(typical, variance, int(steps.sum()), interval, blur)
-    mean, spread, alike = _over_axes(found, errors, expected, without, int(steps.sum()), measured)
+    degrees, more = _degrees(squares.sum(1), steps, without is not None)
+    mean, spread, alike = _over_axes(found, errors, expected * math.sqrt(more), without, degrees, measured)
     axes = [
         AxisDiffusion(
             float(d), float(d_error), math.sqrt(max(float(v), 0.0)), _sigma_error(float(v), float(v_error))
         )
         for d, d_error, v, v_error in zip(found, errors, variance, variance_errors, strict=True)
     ]
-    return Diffusion((axes[0], axes[1], axes[2]), mean, spread, int(steps.sum()), len(used), alike)
+    x, y, z = measured.tolist()
+    return Diffusion((axes[0], axes[1], axes[2]), mean, spread, int(steps.sum()), len(used), alike, (x, y, z))
 
 
 def mean_square_displacement(table: Localizations, longest: int) -> Displacements:
@@ -243,29 +247,45 @@ def _over_axes(
     errors: Floats,
     expected: Floats,
     without: Floats | None,
-    steps: int,
+    degrees: float,
     measured: NDArray[np.bool_],
 ) -> tuple[float, float, float]:
     """Mean of D (3,) over the measured axes, its standard error, and `Diffusion.alike`.
 
     errors: (3,) of `found`;  expected: those expected at the mean D, which give the weights: an axis whose D
     came out low by chance has too small an error;  without: (K, 3) estimates with one trajectory left out, if
-    there are enough.
+    there are enough;  degrees: of freedom, of their covariance or else of `expected`.
     """
     weight = measured / np.maximum(expected, 1e-30) ** 2
     weight /= weight.sum()
     if without is None:
         spread = np.sqrt((weight**2 * errors**2).sum())
-        alike = _chance_alike(found, np.diag(expected**2), steps, measured)
+        alike = _chance_alike(found, np.diag(expected**2), degrees, measured)
     else:
         # The axes of one molecule share its D: errors are independent only if all molecules have the same D.
         spread, around = _jackknife(without @ weight), without - without.mean(axis=0)
         covariance = (1 - 1 / len(without)) * around.T @ around
-        alike = _chance_alike(found, covariance, len(without) - 1, measured)
+        alike = _chance_alike(found, covariance, degrees, measured)
     return float(found @ weight), float(spread), alike
 
 
-def _chance_alike(found: Floats, covariance: Floats, degrees: int, measured: NDArray[np.bool_]) -> float:
+def _degrees(square: Floats, steps: Ints, jackknife: bool) -> tuple[float, float]:
+    """Degrees of freedom of the covariance of D of the axes, and how much larger than at one D it is.
+
+    square: (K,) sum of Δ² of each trajectory;  steps: (K,) its number of steps n;  jackknife: whether the
+    covariance is that of the jackknife, in which each trajectory is one deviation; else it is taken from all
+    steps. Each trajectory adds n D² of its own D to the variance of the sum: a long or a fast one may be nearly
+    all of it, and the others then tell nothing (Satterthwaite, Biometrics Bull. 2:110, 1946).
+    """
+    if not square.any():
+        return 0.0, 1.0
+    part = square**2 / steps
+    more = float(part.sum() * steps.sum() / square.sum() ** 2)
+    part = part / part.sum()
+    return (1 / float((part**2).sum()) - 1 if jackknife else 1 / float((part**2 / steps).sum())), more
+
+
+def _chance_alike(found: Floats, covariance: Floats, degrees: float, measured: NDArray[np.bool_]) -> float:
     """Chance that D of the measured axes differs as much as in `found` (3,) where it is the same on all.
 
     covariance: (3, 3) of `found`, estimated with so many degrees of freedom: Hotelling's T² of the differences.

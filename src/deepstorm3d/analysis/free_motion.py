@@ -59,11 +59,10 @@ def motion_doubts(found: Diffusion, moved: Displacements, interval: float, expos
 
 def axes_doubts(found: Diffusion) -> list[str]:
     """Where D of the axes differs beyond chance and by more than a fifth, so that no mean describes them."""
-    # An axis on which no row moves at all was not measured.
     each = {
         name: axis.coefficient
-        for name, axis in zip("xyz", found.axes, strict=True)
-        if axis.sigma_um > 0 or axis.coefficient
+        for name, axis, measured in zip("xyz", found.axes, found.measured, strict=True)
+        if measured
     }
     if found.alike > _TOLD_CHANCE:
         return []
