@@ -131,8 +131,8 @@ def test_defects_can_be_named_by_a_file_or_taken_as_they_are(
     np.save(tmp_path / "small.npy", named[:20])
     camera, microscope = pipeline.camera, pipeline.experiment.microscope
 
-    def found(choice: object) -> tuple[tuple[int, int], ...]:
-        with replace(Excerpt(movie), defects=choice).open() as source:  # type: ignore[arg-type]
+    def found(choice: object, roi: tuple[int, int, int, int] | None = None) -> tuple[tuple[int, int], ...]:
+        with replace(Excerpt(movie), defects=choice, roi=roi).open() as source:  # type: ignore[arg-type]
             faults = source.judged(camera, microscope).excerpt.faults
             assert faults is not None
             return faults.defective
@@ -143,3 +143,8 @@ def test_defects_can_be_named_by_a_file_or_taken_as_they_are(
     for wrong in ("small.npy", "m.tif", "missing.npy"):
         with pytest.raises(InputError):
             found(tmp_path / wrong)
+    named[:20, 30:] = True
+    np.save(tmp_path / "corner.npy", named)
+    assert len(found(tmp_path / "corner.npy", (29, 0, SIZE, 20))) == 18 * 20
+    with pytest.raises(InputError, match=r"mark every pixel of this region of 18 x 20 px"):
+        found(tmp_path / "corner.npy", (30, 0, SIZE, 20))

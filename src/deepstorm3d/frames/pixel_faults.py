@@ -58,7 +58,14 @@ def faults_of(
     counts: (T, H, W), spread over the movie;  maps: of the camera, for these pixels;  begin: column and row of
     the first of them in the frame;  known: (H, W) bool, defective pixels; if given, no others are searched;
     look: whether faults are searched at all.
+    Raises InputError where all pixels are known to be defective.
     """
+    if known is not None and bool(known.all()):
+        raise InputError(
+            f"the defects (`defects`) mark every pixel of this region of {known.shape[1]} x {known.shape[0]} "
+            "px as defective",
+            "choose another region, or `defects=auto`",
+        )
     frames = torch.from_numpy(counts.astype(np.float32))
     size = (frames.shape[1], frames.shape[2])
     spot = FinestSpot(microscope.wavelength, microscope.na, microscope.pixel_um)

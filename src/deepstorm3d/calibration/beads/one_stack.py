@@ -70,7 +70,7 @@ class OneStack:
         """
         parts = min(self.slices, _PARTS)
         part = position_um.argsort(stable=True).argsort() * parts // self.slices
-        total = torch.zeros(parts, self.height, self.width)
+        total, sound = torch.zeros(parts, self.height, self.width), self.sound.numpy()
         for frame, counts in self.counts():
             light = self.light(counts)
             total[part[frame // self.each]] += light.photons[0]
@@ -78,12 +78,11 @@ class OneStack:
             self.outlier_frames += int(light.outliers > 0)
             self.whole_numbers = self.whole_numbers and whole_counts(counts)
             # A hot pixel is not where the counts end.
-            counted = counts[self.sound.numpy()]
-            here = float(counted.max())
+            here = float(counts.max(where=sound, initial=-np.inf))
             if here > self.greatest:
                 self.greatest, self.at_greatest = here, 0
             if here == self.greatest:
-                self.at_greatest += int((counted == here).sum())
+                self.at_greatest += int(((counts == here) & sound).sum())
         held = torch.bincount(part, minlength=parts) * self.each
         return total.sum(0) / self.frames, total / held[:, None, None]
 
