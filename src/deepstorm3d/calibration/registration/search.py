@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
 from ...errors import InputError
 from .pairing import Paired, chance_pairs, independent_pairs, log10_chance, paired
@@ -28,9 +29,10 @@ _REFINED = 8
 _CLOSING = (1.0, 1.0, 0.7, 0.5, 0.35, 0.25, 0.25)
 # A start is accepted where chance gives as many partners in one of a thousand searches at most.
 _LOG10_CHANCE = -3.0
-# No other one is looked at where it is below this, and so many of the rows that could have a partner have one.
+# No other one is looked at where it is below this, and partners are spread over the field …
 _BEYOND_DOUBT = -12.0
-_ENOUGH = 0.3
+# … with at least this share of the variance of all rows along every direction.
+_SPREAD = 0.5
 # Rows of the first list at most with which partners by chance are counted.
 _COUNTED = 20_000
 # Late starts of one of the cameras that are tried where nothing agrees, frames.
@@ -67,7 +69,7 @@ def find_start(first: Points, second: Points, *, mirrored: bool | None, same_fra
         now = _best(first, second, guesses, trials)
         if best is None or now.beyond_chance >= best.beyond_chance:
             best = now
-        if best.share >= _ENOUGH:
+        if best.whole:
             break
     assert best is not None
     if best.start is None:
@@ -82,12 +84,12 @@ class _Found:
     """The best similarity of a search.
 
     start: None where chance explains its partners;  beyond_chance: partners more than by chance, −∞ without a
-    start;  share: of the rows that could have one;  evidence: the numbers.
+    start;  whole: whether they are spread over the field;  evidence: the numbers.
     """
 
     start: Similarity | None = None
     beyond_chance: float = -np.inf
-    share: float = 0.0
+    whole: bool = False
     evidence: str = "no two rows can be partners"
 
 
@@ -96,11 +98,12 @@ def _best(
 ) -> _Found:
     """The similarity with most partners of those whose partners chance does not explain.
 
-    A wrong one can have more than chance gives too: along a line a mirror and a half turn are nearly the same.
+    A wrong one can have more than chance gives too: turned by some degrees it agrees with the right one around
+    a point, and a mirror with a half turn along a line.
     """
     rng = np.random.default_rng(0)
     chosen = _sample(first, second, rng)
-    most = min(len(chosen), int(np.isin(second.frame, np.unique(chosen.frame)).sum()))
+    second = second.rows(np.isin(second.frame, np.unique(chosen.frame)))
     best, least = _Found(), np.inf
     for guess in guesses[:_REFINED]:
         refined = _refined(chosen, second, guess)
@@ -118,13 +121,31 @@ def _best(
         if chance < limit and places >= LEAST_PLACES:
             beyond = len(pairs) - by_chance
             if beyond > best.beyond_chance:
-                best = _Found(refined, beyond, beyond / max(most, 1), evidence)
+                best = _Found(refined, beyond, _are_spread(moved, pairs, second, by_chance), evidence)
         elif best.start is None and chance < least:
             best = _Found(evidence=evidence)
         least = min(least, chance)
-        if best.share >= _ENOUGH and chance < _BEYOND_DOUBT:
+        if best.whole and least < _BEYOND_DOUBT:
             break
     return best
+
+
+def _are_spread(moved: Floats, pairs: Paired, second: Points, by_chance: float) -> bool:
+    """Whether partners beyond chance are spread like the rows that lie within the second list's field.
+
+    moved: (N, 2) µm, the first list's rows in the second channel.  Partners by chance are spread as those are.
+    """
+    inside = ((moved >= second.xy.min(0)) & (moved <= second.xy.max(0))).all(1)
+    true = len(pairs) - by_chance
+    if true < LEAST_PLACES or int(inside.sum()) < LEAST_PLACES:
+        return False
+    middle = moved[inside].mean(0)
+    scatter = [np.cov(each.T) for each in (moved[inside], moved[pairs.first])]
+    # About their own mean, not that of all rows: a patch is none the wider for lying at the edge.
+    alone = (len(pairs) * scatter[1] - by_chance * scatter[0]) / true
+    shift = moved[pairs.first].mean(0) - middle
+    alone -= by_chance / true * len(pairs) / true * np.outer(shift, shift)
+    return float(eigh(alone, scatter[0], eigvals_only=True)[0]) >= _SPREAD
 
 
 def _sample(first: Points, second: Points, rng: np.random.Generator) -> Points:
