@@ -54,6 +54,9 @@ def test_arrays_are_shown_by_their_shapes_and_lists_by_their_lengths():
     assert f"table={table!r}" in told
     assert told.endswith("notes=<2>, scalar=2.5, name='storm', unknown=None)")
     assert repr(shown.inner) == "Inner(values=<7>)"
+    others = {"a": 1.0}, frozenset({1, 2}), np.longdouble(2)
+    shows = [repr(dataclasses.replace(shown, scalar=each)).split("scalar=")[1][:3] for each in others]
+    assert shows == ["<1>", "<2>", "2.0"]
 
 
 def classes_in(hint: Any) -> list[type]:

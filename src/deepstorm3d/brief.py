@@ -36,15 +36,16 @@ def _brief(value: Any) -> str:
     if isinstance(value, Tensor | np.ndarray) and value.ndim:
         return f"<{' x '.join(str(side) for side in value.shape)}>"
     if isinstance(value, Tensor | np.ndarray | np.generic):
-        return _brief(value.item())
+        single = value.item()
+        return str(single) if isinstance(single, np.generic) else _brief(single)
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, str):
         return repr(value if len(value) <= _LONGEST_TEXT else f"{value[: _LONGEST_TEXT - 1]}…")
     if value is None or isinstance(value, bool | int):
         return repr(value)
-    if isinstance(value, Mapping):
-        return f"<{len(value)}>" if len(value) != 1 else f"<{_brief(next(iter(value)))}>"
+    if isinstance(value, Mapping | set | frozenset):
+        return f"<{len(value)}>"
     if isinstance(value, tuple | list):
         few = len(value) <= _MOST_ITEMS and not any(isinstance(each, str) for each in value)
         return f"({', '.join(_brief(each) for each in value)})" if few else f"<{len(value)}>"

@@ -18,6 +18,7 @@ from deepstorm3d.jobs.design_psf import design_mask
 from deepstorm3d.jobs.fisher_design import design_by_fisher
 from deepstorm3d.jobs.train import build_localizer, train_model
 from deepstorm3d.jobs.training_cost import training_cost
+from deepstorm3d.localizer import precision
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.mixture import MixtureSpec
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file
@@ -35,8 +36,12 @@ NETWORKS = (
 
 
 @pytest.fixture
-def mps() -> Iterator[None]:
-    """The device "mps": the machine's own, or one that only holds its rules where there is none."""
+def mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The device "mps": the machine's own, or one that only holds its rules where there is none.
+
+    The processor that it is compared with computes in float32 too.
+    """
+    monkeypatch.setattr(precision, "_cpu_is_fast_in_bfloat16", lambda: False)
     if torch.backends.mps.is_available():
         yield
         return

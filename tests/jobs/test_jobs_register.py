@@ -210,5 +210,13 @@ def test_lists_in_memory_have_the_frames_that_are_given():
         found = ds.register(*lists, pixel_um=0.11, shape=(280, 300))
     assert [(field.size, field.pixel_um) for field in found.channels.fields] == [((280, 300), 0.11)] * 2
     assert error_um(found.transform, guessed.transform) < 1e-3
-    with pytest.raises(ds.InputError, match=r"rows of the list reach to \d+ x \d+ px.*given as 50 x 40 px"):
-        ds.register(*lists, pixel_um=0.11, shape=(40, 50))
+    wrong = (
+        ({"shape": (40, 50), "pixel_um": 0.11}, r"rows of the list reach to \d+ x \d+ px.*given as 50 x 40 px"),
+        ({"shape": (280, 300)}, "not how large these are.*`pixel_um`"),
+        ({"shape": (280, 300, 3), "pixel_um": 0.11}, r"280, 300, 3"),
+        ({"pixel_um": 110.0}, "110 µm in the sample cannot be.*0.11"),
+        ({"pixel_um": 0.0}, "0 µm in the sample cannot be"),
+    )
+    for given, told in wrong:
+        with pytest.raises(ds.InputError, match=told):
+            ds.register(*lists, **given)

@@ -24,6 +24,8 @@ from .reading import List, opened
 
 __all__ = ["dyes", "register", "split_channels"]
 
+_MOST_PIXEL_UM = 10.0  # larger ones are in nm
+
 
 @public
 def dyes(
@@ -136,7 +138,7 @@ def register(
         _channel(found, *opened(found, pixel_um), shape, pixel_um) for found in (first, second)
     )
     found = register_lists(one, two, rule)
-    doubt([*guess, *guess_there, *found.warnings])
+    doubt([*dict.fromkeys([*guess, *guess_there]), *found.warnings])
     return found
 
 
@@ -189,21 +191,39 @@ def _channel(
     if header is not None and not isinstance(found, Localizations):
         field, guess = field_of_list(Path(found), header, shape)
         return ChannelList(table, field, Path(found).name), guess
+    return _in_memory(table, shape, pixel_um)
+
+
+def _in_memory(
+    table: Localizations, shape: tuple[int, int] | None, pixel_um: float | None
+) -> tuple[ChannelList, list[str]]:
+    """The list of a channel that is no file, with its frames, and a note where they are a guess."""
+    if pixel_um is None and shape is not None:
+        raise InputError(
+            "frames of so many pixels are given (`shape`), but not how large these are", "give `pixel_um`"
+        )
     if pixel_um is None:
         return ChannelList(table), [
             "a list in memory does not know its frames: they are taken to end where its rows do, with pixels "
             "of 100 nm; give `pixel_um` and `shape`"
         ]
+    if not 0 < pixel_um <= _MOST_PIXEL_UM:
+        raise InputError(
+            f"a camera's pixel of {pixel_um:g} µm in the sample cannot be (`pixel_um`)", "110 nm are 0.11"
+        )
     reached = smallest_field(table, pixel_um)
     if shape is None:
         return ChannelList(table, reached), [
             "a list in memory does not know its frames: they are taken to end where its rows do, at "
             f"{reached.width} x {reached.height} px; give their size (`shape`)"
         ]
-    if shape[0] < reached.height - 1 or shape[1] < reached.width - 1:
+    if len(shape) != 2 or min(shape) < 1:
+        raise InputError(f"frames have a height and a width in pixels, not {shape} (`shape`)")
+    height, width = shape
+    if height < reached.height or width < reached.width:
         raise InputError(
             f"rows of the list reach to {reached.width} x {reached.height} px, and the frames are given as "
-            f"{shape[1]} x {shape[0]} px (`shape`)",
-            "height comes first in `shape`; is `pixel_um` the camera's pixel in the sample, in µm?",
+            f"{width} x {height} px (`shape`)",
+            "columns come first here; is `pixel_um` the camera's pixel in the sample, in µm?",
         )
-    return ChannelList(table, Field(*shape, pixel_um)), []
+    return ChannelList(table, Field(height, width, pixel_um)), []

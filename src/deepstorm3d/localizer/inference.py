@@ -18,10 +18,11 @@ __all__ = ["announce", "for_inference"]
 
 
 def for_inference(localizer: NetworkLocalizer, *, half_precision: bool) -> NetworkLocalizer:
-    """A copy of a trained localizer in evaluation mode that is faster on the CPU; on other devices it itself.
+    """A copy of a trained localizer in evaluation mode that is faster on the CPU.
 
+    It itself on other devices, and where the network has no `Trunk`.
     half_precision: whether it may compute in bfloat16.
-    In networks with a `Trunk` batch norms become part of the convolutions before them; in single precision,
+    Batch norms become part of the convolutions before them; in single precision,
     3×3 convolutions of many channels are done by Winograd's algorithm (`WinogradConv2d`). The copy cannot be
     trained or stored.
     """

@@ -27,7 +27,7 @@ def _cpu_is_fast_in_bfloat16() -> bool:
     """Whether this processor has instructions for bfloat16 that gain: for whole matrices, or AMD's for vectors.
 
     Without any, oneDNN emulates bfloat16. Intel's for vectors (AVX-512) take 1.3 to 1.6 times as long as
-    float32 in these networks, AMD's (since Zen 4) 0.5 to 0.7 of it.
+    float32 in these networks, AMD's (since Zen 4) 0.54 to 0.68 of it.
     """
     if _cpu_offers("amx_bf16") or _cpu_offers("bf16"):
         return True

@@ -57,7 +57,8 @@ def registration(found: Registration, *, title: str = "") -> Figure:
     >>> xyz = 20 * torch.rand(300, 3, generator=g)
     >>> moved = xyz + torch.tensor([1.0, 0.5, 0.2]) + 0.01 * torch.randn(300, 3, generator=g)
     >>> first, second = (ds.Localizations.proposals(each, frame, sure) for each in (xyz, moved))
-    >>> figure = ds.plot.registration(ds.register(first, second))
+    >>> found = ds.register(first, second, pixel_um=0.1, shape=(220, 220))
+    >>> figure = ds.plot.registration(found)
     >>> [axes.get_title(loc="left") for axes in figure.axes][1]
     'Residuals of 300 pairs'
     """

@@ -26,7 +26,7 @@ __all__ = ["ChannelList", "Registration", "RegistrationRule", "register_lists", 
 
 Floats = NDArray[np.float64]
 
-# Steps of which a watcher is told: the search, the two passes of the fit, and what is told of it.
+# Steps of which a watcher is told: the search, the fit in two passes or more, and what is told of it.
 _STEPS = 4
 # Camera pixel of a list that knows none, µm.
 _PIXEL_UM = 0.1
@@ -200,7 +200,8 @@ def smallest_field(table: Localizations, pixel_um: float) -> Field:
     """The smallest field with pixels of this size that a list fits into."""
     if not len(table):
         return Field(1, 1, pixel_um)
-    x, y = (table.xyz[:, :2].amax(0) / pixel_um).clamp(min=0).ceil().long().tolist()
+    # Positions are measured from the centre of the first pixel.
+    x, y = (table.xyz[:, :2].amax(0) / pixel_um).clamp(min=0).round().long().tolist()
     return Field(y + 1, x + 1, pixel_um)
 
 
