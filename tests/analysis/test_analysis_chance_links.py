@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from deepstorm3d.analysis.chance_links import spread_beyond_chance
 from deepstorm3d.analysis.linked import link_list
 from deepstorm3d.analysis.linking import LinkRule
 from deepstorm3d.emitters import Localizations
@@ -64,11 +65,28 @@ def test_neighbours_joined_by_chance_do_not_make_the_sigma_too_small(bleach: flo
 
 
 @pytest.mark.parametrize("lasting", [0.03, 0.3])
-def test_with_as_many_chance_pairs_as_true_ones_the_sigma_are_found_true(lasting: float):
-    linked = link_list(rows(lasting), LinkRule())
+@pytest.mark.parametrize("stated", [1.0, 1.5, 2.0])
+def test_the_scatter_is_that_of_true_pairs_however_many_are_joined_by_chance(stated: float, lasting: float):
+    """Also where the scatter of all pairs is near 1, as of σ that are too large among chance pairs."""
+    linked = link_list(rows(lasting, stated=stated), LinkRule())
     assert linked.warnings == []
-    if lasting < 0.1:
-        assert linked.spread_over_sigma == pytest.approx((1, 1, 1), abs=0.3)
+    assert linked.spread_over_sigma == pytest.approx((1 / stated,) * 3, abs=0.2)
+
+
+def test_the_scatter_within_a_distance_is_that_of_true_pairs_too():
+    rule = LinkRule(radius_um=0.1, axial_um=0.2)
+    linked = link_list(rows(0.1), rule)
+    assert linked.warnings == []
+    assert linked.spread_over_sigma == pytest.approx((1, 1, 1), abs=0.2)
+    assert link_list(rows(0.0), rule).spread_over_sigma is None
+
+
+def test_of_few_pairs_beyond_chance_no_scatter_is_given():
+    """A dozen true pairs and a few by chance: what all scatter by is no measurement of σ."""
+    linked = link_list(rows(0.02, molecules=600, filaments=1, stated=2.0, seed=2), LinkRule())
+    assert linked.spread_over_sigma is None
+    (note,) = linked.warnings
+    assert note.endswith("too few are beyond chance to tell whether the σ are true")
 
 
 @pytest.mark.parametrize("lasting", [0.03, 0.3])
@@ -78,18 +96,61 @@ def test_sigma_that_are_too_small_are_told_among_chance_pairs(stated: float, las
     assert "the σ are too small, and molecules come apart" in warning
 
 
-@pytest.mark.parametrize("stated", [0.5, 0.35])
-def test_of_molecules_that_stay_throughout_it_is_said_that_sigma_may_be_too_small(stated: float):
-    """Beads are joined in any order of the frames: what is told holds for them and for chance."""
+def beads(stated: float, *, last: int = 100) -> Localizations:
+    """Molecules at rest, each seen in so many frames of 100 from a random one on."""
     g = np.random.default_rng(0)
-    place = np.tile(g.uniform(0, 20, (20, 3)), (100, 1))
-    beads = listed(place + SIGMA_UM * g.normal(size=place.shape), np.repeat(np.arange(100), 20), stated)
-    (warning,) = link_list(beads, LinkRule()).warnings
-    assert "where they stay throughout the movie, the σ are too small (pairs scatter by 1." in warning
-    assert link_list(dataclasses.replace(beads, sigma_xyz=beads.sigma_xyz / stated), LinkRule()).warnings == []
+    begin = g.integers(0, 101 - last, 200)
+    place = np.repeat(g.uniform(0, 20, (200, 3)), last, axis=0)
+    frame = (begin[:, None] + np.arange(last)).ravel()
+    return listed(place + SIGMA_UM * g.normal(size=place.shape), frame, stated)
+
+
+@pytest.mark.parametrize("stated", [0.5, 0.35])
+def test_of_molecules_that_stay_throughout_it_is_said_that_sigma_are_too_small(stated: float):
+    """Beads are joined in any order of the frames, as rows by chance are."""
+    (warning,) = link_list(beads(stated), LinkRule()).warnings
+    assert "the σ are too small" in warning
+
+
+@pytest.mark.parametrize("stated", [1.0, 2.0])
+@pytest.mark.parametrize("last", [30, 100])
+def test_molecules_that_shine_long_are_not_joined_by_chance(last: int, stated: float):
+    """In the other order of the frames their rows meet as well, but they are one molecule in the list too."""
+    linked = link_list(beads(stated, last=last), LinkRule())
+    assert linked.warnings == []
+    assert linked.spread_over_sigma == pytest.approx((1 / stated,) * 3, abs=0.05)
+    table = beads(stated, last=last)
+    found = spread_beyond_chance(table, linked.track, LinkRule())
+    assert found.chance < 0.05 * found.pairs
+
+
+def test_pairs_of_long_lasting_molecules_that_come_apart_are_not_called_chance():
+    (warning,) = link_list(beads(0.6, last=30), LinkRule()).warnings
+    assert "molecules come apart" in warning
+    assert "joined with the frames in another order too" in warning and "by chance" not in warning
 
 
 def test_of_a_long_list_a_part_is_looked_at(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("deepstorm3d.analysis.chance_links._MOST_ROWS", 8000)
+    table = rows(0.3, stated=0.5)
+    track = link_list(table, LinkRule()).track
+    part = spread_beyond_chance(table, track, LinkRule())
+    assert 0.2 < part.pairs / (len(table) - int(track.max()) - 1) < 8000 / len(table) + 0.02
     assert "beyond chance" in link_list(rows(0.0), LinkRule()).warnings[0]
-    assert "come apart" in link_list(rows(0.3, stated=0.5), LinkRule()).warnings[0]
+    assert "come apart" in link_list(table, LinkRule()).warnings[0]
+
+
+@pytest.mark.parametrize("full", [range(1), range(48, 51), range(0, 100, 2), range(40, 60)], ids=str)
+def test_a_part_in_which_hardly_any_rows_are_joined_is_no_measure_of_the_list(
+    full: range, monkeypatch: pytest.MonkeyPatch
+):
+    """Beads before frame 40, others after 60, and single rows that fill some of the frames."""
+    monkeypatch.setattr("deepstorm3d.analysis.chance_links._MOST_ROWS", 1000)
+    g = np.random.default_rng(0)
+    bead = g.uniform(0, 80, (2, 1, 20, 3)).repeat(40, axis=1).reshape(-1, 3)
+    place = np.concatenate([g.uniform(0, 80, (2000 * len(full), 3)), bead])
+    frame = np.concatenate([np.repeat(np.array(full), 2000), np.repeat(np.r_[0:40, 60:100], 20)])
+    table = listed(place + SIGMA_UM * g.normal(size=place.shape), frame, 1.0)
+    found = spread_beyond_chance(table, link_list(table, LinkRule()).track, LinkRule())
+    assert found.pairs > 200
+    assert found.spread == pytest.approx((1, 1, 1), abs=0.15)

@@ -2,7 +2,8 @@
 
 Rows of two molecules that lie near each other are joined as if they were one, and scatter over all of the gate
 whatever their σ. How many such pairs there are, and how they scatter, is seen where the frames are put in an
-order in which no molecule shines in two of them in a row: what is joined there, is joined by chance.
+order in which those in a row are far apart: what is joined there, is joined by chance, except rows of a
+molecule that shines so long that they are joined in the list as well.
 """
 
 from __future__ import annotations
@@ -47,16 +48,19 @@ def spread_beyond_chance(table: Localizations, track: Tensor, rule: LinkRule) ->
 
     The frames are read in strides of the root of their number, so that those that follow each other are far
     apart and yet of nearly the same density; for what they still differ the number by chance is corrected.
-    Molecules that stay throughout the movie are joined in any order, and count as chance. Where a movie is too
-    short for strides, all pairs are taken as they are.
+    Molecules that shine longer than a stride are joined in any order: they count as chance only where they come
+    apart in `track`. Where a movie is too short for strides, all pairs are taken as they are.
     """
-    rows = _middle(table)
-    table, track = table.select(rows), track[rows]
+    rows = _middle(table, 1 + rule.dark)
+    if len(pairs_over_sigma(table.select(rows), track[rows])):
+        table, track = table.select(rows), track[rows]
     frame = table.frame.cpu().numpy()
     far = _in_strides(frame, 1 + rule.dark)
     mixed = replace(table, frame=torch.from_numpy(far).to(table.frame))
     all_pairs = pairs_over_sigma(table, track)
-    by_chance = pairs_over_sigma(mixed, link_rows(mixed, rule)) if far is not frame else all_pairs[:0]
+    by_chance = all_pairs[:0]
+    if far is not frame:
+        by_chance = pairs_over_sigma(mixed, link_rows(mixed, rule), but_in=track)
     share = _meetings(frame, 1 + rule.dark) / max(_meetings(far, 1 + rule.dark), 1)
     pairs, chance = len(all_pairs), share * len(by_chance)
     if pairs <= chance:
@@ -70,13 +74,20 @@ def spread_beyond_chance(table: Localizations, track: Tensor, rule: LinkRule) ->
     return BeyondChance((x, y, z), pairs, chance, worth)
 
 
-def _middle(table: Localizations) -> Tensor:
-    """The rows (N,) of the frames in the middle of the movie, at most about `_MOST_ROWS` of them."""
+def _middle(table: Localizations, joined: int) -> Tensor:
+    """The rows (N,) of the frames in the middle of the movie, those that hold `_MOST_ROWS` rows.
+
+    All rows, where these are too few frames to be read in strides.
+    """
+    every = torch.ones_like(table.frame, dtype=torch.bool)
     if len(table) <= _MOST_ROWS:
-        return torch.ones_like(table.frame, dtype=torch.bool)
+        return every
     ordered = table.frame.sort().values
     begin = (len(table) - _MOST_ROWS) // 2
-    return (table.frame >= ordered[begin]) & (table.frame < ordered[begin + _MOST_ROWS])
+    first, last = int(ordered[begin]), int(ordered[begin + _MOST_ROWS - 1])
+    if last - first + 1 < (joined + 1) ** 2:
+        return every
+    return (table.frame >= first) & (table.frame <= last)
 
 
 def _in_strides(frame: Ints, joined: int) -> Ints:

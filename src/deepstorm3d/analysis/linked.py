@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..emitters import Localizations
 from ..errors import InputError
-from .chance_links import spread_beyond_chance
+from .chance_links import BeyondChance, spread_beyond_chance
 from .linking import LinkRule, least_spread, link_rows, spread_over_sigma
 from .merging import merge_rows, one_row_each
 from .stated_sigma import failed_fits_note
@@ -20,6 +20,8 @@ __all__ = ["Linked", "link_list"]
 _TRUE_SIGMA = 1.3
 # Fewest pairs from which the scatter is judged.
 _FEWEST_PAIRS = 10
+# Share of the pairs that may be joined by chance without being taken off: they do not change the median.
+_FEW_BY_CHANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Linked:
     tied: whether the list itself said which rows are one molecule (`molecule`), and none were looked for;
     molecules: one row for each molecule;  track: (N,) molecule of each row of the list;  seen_once: number of
     molecules that are in a single frame only;  spread_over_sigma: scatter of the differences within molecules
-    in units of σ in x, y and z, 1 where the σ are correct (None: there are no pairs to measure it, or not more
-    than by chance);  warnings: what a reader of the numbers should know.
+    in units of σ in x, y and z, without the pairs joined by chance, 1 where the σ are correct (None: there are
+    no pairs to measure it, or not more than by chance);  warnings: what a reader of the numbers should know.
     """
 
     molecules: Localizations
@@ -89,30 +91,43 @@ def _spread_and_warnings(
     failed = failed_fits_note(table)
     if failed is not None and rule.radius_um is None:
         return spread, [f"{failed}: a row with such a σ is joined to any row near it"]
+    if spread is None:
+        return None, []
+    found = spread_beyond_chance(table, track, rule)
+    wide = max(spread)
+    if found.chance > _FEW_BY_CHANCE * found.pairs:
+        spread = found.spread if found.worth >= _FEWEST_PAIRS else None
     # Each molecule of n rows has n − 1 pairs of successive ones.
     pairs = len(table) - int(track.max()) - 1
-    if spread is None or rule.radius_um is not None or not _too_wide(spread, pairs):
+    if rule.radius_um is not None or pairs < _FEWEST_PAIRS:
         return spread, []
-    found = spread_beyond_chance(table, track, rule)
-    if found.worth < _FEWEST_PAIRS:
-        return None, [
+    return spread, _sigma_doubts(found, spread, wide)
+
+
+def _sigma_doubts(found: BeyondChance, spread: tuple[float, float, float] | None, wide: float) -> list[str]:
+    """What the scatter within molecules says of the σ; wide: that of all pairs, on the axis of the largest."""
+    if spread is None:
+        few = (
             f"{found.pairs} pairs of rows were joined, and {found.chance:.0f} are joined with the frames in "
-            "another order: too few are beyond chance to tell whether the σ are true. Where molecules shine in "
-            "one frame only, there is nothing to link; where they stay throughout the movie, the σ are too "
-            f"small (pairs scatter by {max(spread):.1f} times their σ)"
+            "another order: too few are beyond chance to tell whether the σ are true"
+        )
+        if wide <= _TRUE_SIGMA:
+            return [few]
+        return [
+            f"{few}. Where molecules shine in one frame only, there is nothing to link; where they stay "
+            f"throughout the movie, the σ are too small (pairs scatter by {wide:.1f} times their σ)"
         ]
-    if not _too_wide(found.spread, int(found.worth)):
-        return found.spread, []
-    worst = max(found.spread)
-    return found.spread, [
+    worst, pairs = max(spread), int(found.worth)
+    if not _too_wide(worst, pairs):
+        return []
+    return [
         f"within molecules the positions scatter by {worst:.1f} times their σ (at least "
-        f"{least_spread(worst, int(found.worth)):.1f} with 99 % confidence, from {found.pairs} pairs, "
-        f"{found.chance:.0f} of them by chance): the σ are too small, and molecules come apart; correct the "
-        "drift first, or give a distance (`radius_nm`)"
+        f"{least_spread(worst, pairs):.1f} with 99 % confidence, from {found.pairs} pairs, less "
+        f"{found.chance:.0f} that are joined with the frames in another order too): the σ are too small, and "
+        "molecules come apart; correct the drift first, or give a distance (`radius_nm`)"
     ]
 
 
-def _too_wide(spread: tuple[float, float, float], pairs: int) -> bool:
+def _too_wide(worst: float, pairs: int) -> bool:
     """Whether the scatter of so many pairs shows σ that are too small."""
-    worst = max(spread)
     return pairs >= _FEWEST_PAIRS and worst > _TRUE_SIGMA and least_spread(worst, pairs) > 1

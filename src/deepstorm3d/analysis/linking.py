@@ -117,12 +117,17 @@ def spread_over_sigma(table: Localizations, track: Tensor) -> tuple[float, float
     return x, y, z
 
 
-def pairs_over_sigma(table: Localizations, track: Tensor) -> Floats:
-    """|Δ| of successive rows of a molecule, over the σ of the difference: (P, 3) where both have a σ."""
+def pairs_over_sigma(table: Localizations, track: Tensor, but_in: Tensor | None = None) -> Floats:
+    """|Δ| of successive rows of a molecule, over the σ of the difference: (P, 3) where both have a σ.
+
+    but_in: (N,) molecules too: pairs that are one of these as well are left out.
+    """
     frames, of_row = table.frame.cpu().numpy(), track.cpu().numpy()
     order = np.lexsort((frames, of_row))
     rows = _ends(table, order)
     same = np.diff(of_row[order]) == 0
+    if but_in is not None:
+        same &= np.diff(but_in.cpu().numpy()[order]) != 0
     known = np.all(rows.variance > 0, axis=1)
     same &= known[1:] & known[:-1]
     variance = (rows.variance[1:] + rows.variance[:-1])[same]
