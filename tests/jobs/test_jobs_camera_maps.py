@@ -18,6 +18,8 @@ from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.files import read_experiment
 from deepstorm3d.experiment.presets import preset
+from deepstorm3d.frames.pixel_faults import faults_of, known_defects
+from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.jobs import camera_maps
 from deepstorm3d.jobs.camera_maps import CameraMaps, Recordings, measure_camera
 from deepstorm3d.spec import spec_from_mapping
@@ -264,6 +266,29 @@ def test_pixels_of_one_count_in_the_dark_are_defects_with_the_noise_of_the_other
     assert found.transfer.read_noise[7, 9:12] == pytest.approx(np.median(others))
     assert found.transfer.gain[7, 9:12] == pytest.approx(found.transfer.mean_gain)
     assert "defective pixels (defects.npy): 3" in found.lines()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("count", [0, 60000])
+def test_a_pixel_stuck_at_its_baseline_is_found_in_the_movie_or_named_by_the_defects(
+    chip: Chip, movies: Recordings, tmp_path: Path, count: int
+):
+    """It reads 0 photons: over 2 photons of background no light can draw that."""
+
+    def stuck(path: Path) -> Path:
+        frames = tifffile.imread(path)
+        frames[:, 7, 9] = count
+        tifffile.imwrite(tmp_path / path.name, frames)
+        return tmp_path / path.name
+
+    found = measure_camera(Recordings(stuck(movies.dark), gain=2.1), tmp_path / "maps")
+    lit = tifffile.imread(stuck(chip.record(tmp_path / "lit.tif", 16, 2.0)))
+    maps = found.camera.load_maps()
+    assert not found.camera.to_photons(torch.from_numpy(lit.astype(np.float32)), maps)[:, 7, 9].any()
+    faults = faults_of(lit, found.camera, maps, preset("quickstart").microscope)
+    assert (7, 9) in faults.defective
+    named = known_defects(tmp_path / "maps" / "defects.npy", Prepared(), (16, *SIZE))
+    assert named is not None and named.nonzero().tolist() == [[7, 9]]
 
 
 @pytest.mark.usefixtures("quick")
