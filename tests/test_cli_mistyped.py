@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("recommend q.yaml --depth 3000", "3,000 µm is deeper than was simulated"),
         (
             "track l.hdf5 --out o.hdf5 --range 0.3",
-            "0.3 nm is less than any localization error; it is in nm: 0.3 µm are 300",
+            "a search range of 0.3 nm is less than 1 nm, the least that is taken; it is in nm: 0.3 µm are 300",
         ),
         (
             "localize m.tif --model tetrapod --out o.hdf5 --pixel-nm 0.11",

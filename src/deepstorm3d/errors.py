@@ -1,6 +1,17 @@
 """What ends a command early: a mistake that the user can mend, and the wish to stop."""
 
-__all__ = ["DoubtfulResult", "InputError", "Interrupted", "MissingPackage", "MissingPixelSize", "NameTaken"]
+__all__ = [
+    "DoubtfulResult",
+    "InputError",
+    "Interrupted",
+    "MissingPackage",
+    "MissingPixelSize",
+    "NameTaken",
+    "refuse_um",
+]
+
+# Least distance that is taken, nm: nobody means a smaller one, and one in µm that is taken for nm is smaller.
+_LEAST_NM = 1.0
 
 
 class InputError(ValueError):
@@ -15,6 +26,15 @@ class InputError(ValueError):
     def __init__(self, what: str, remedy: str = "") -> None:
         super().__init__(f"{what}; {remedy}" if remedy else what)
         self.what, self.remedy = what, remedy
+
+
+def refuse_um(what: str, nm: float) -> None:
+    """Raise InputError for a distance above 0 that is so small that it must be in µm; what: "a blur"."""
+    if nm < _LEAST_NM:
+        raise InputError(
+            f"{what} of {nm:g} nm is less than {_LEAST_NM:g} nm, the least that is taken",
+            f"it is in nm: {nm:g} µm are {1000 * nm:g}",
+        )
 
 
 class MissingPixelSize(InputError):

@@ -159,7 +159,7 @@ def test_without_numba_a_histogram_is_advised(monkeypatch: pytest.MonkeyPatch):
 def test_a_width_of_nothing_is_a_mistake():
     with pytest.raises(InputError, match="blur must be above 0 nm"):
         Gaussians(blur_um=0.0)
-    with pytest.raises(InputError, match=r"a blur of 0.02 nm is less than .* 0.02 µm are 20"):
+    with pytest.raises(InputError, match=r"a blur of 0.02 nm is less than 1 nm, .* 0.02 µm are 20"):
         Gaussians(blur_um=2e-5)
     with pytest.raises(InputError, match="the lower limit of σ"):
         Gaussians(floor_px=0.0)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..brief import Brief
 from ..emitters import Emitters, Localizations
-from ..errors import InputError
+from ..errors import InputError, refuse_um
 from ..extent import Extent
 from .dye_errors import DyeErrors, dye_errors
 from .fit_quality import judge_list
@@ -23,8 +23,6 @@ from .point_registration import register_points
 
 __all__ = ["TOLERANCE_NM", "Evaluation", "MatchRule", "evaluate_list"]
 
-# No localization error is smaller, nm.
-_LEAST_NM = 1.0
 # Seed of the bootstrap.
 _SEED = 1
 TOLERANCE_NM = 150.0
@@ -48,11 +46,7 @@ class MatchRule:
         tolerance = self.tolerance_nm
         if not 0 < tolerance < math.inf:
             raise InputError(f"the radius of a hit (`tolerance_nm`) must be above 0 nm, not {tolerance:g}")
-        if tolerance < _LEAST_NM:
-            raise InputError(
-                f"a radius of a hit of {tolerance:g} nm is less than any localization error",
-                f"it is in nm: {tolerance:g} µm are {1000 * tolerance:g}",
-            )
+        refuse_um("a radius of a hit", tolerance)
         if not 0 <= self.min_photons < math.inf:
             raise InputError(f"the least photons (`min_photons`) are 0 or more, not {self.min_photons:g}")
 

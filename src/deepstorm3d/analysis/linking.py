@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..emitters import Localizations
-from ..errors import InputError
+from ..errors import InputError, refuse_um
 from .assignment import least_total
 from .pairs import pairs_within
 
@@ -33,8 +33,6 @@ GATE = 14.156
 _MEDIAN_EFFICIENCY = 0.37
 # Confidence of the lower bound of `least_spread`.
 _CONFIDENCE = 0.99
-# No localization error is smaller, µm.
-_LEAST_UM = 1e-3
 # Left members searched at once, which limits the memory of their candidates.
 _SEARCH_ROWS = 2**18
 
@@ -58,11 +56,8 @@ class LinkRule:
         for value in (self.radius_um, self.axial_um):
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"the gate of linking must be above 0 nm, got {1000 * value:g}")
-            if value is not None and value < _LEAST_UM:
-                raise InputError(
-                    f"a distance of {1000 * value:g} nm is less than any localization error",
-                    f"it is in nm: {1000 * value:g} µm are {1e6 * value:g}",
-                )
+            if value is not None:
+                refuse_um("a distance", 1000 * value)
         if self.dark < 0:
             raise InputError(f"a molecule cannot be missing for {self.dark} frames; give 0 or more")
 

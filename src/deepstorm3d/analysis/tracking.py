@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..emitters import Localizations
-from ..errors import InputError, MissingPackage
+from ..errors import InputError, MissingPackage, refuse_um
 from ..watch import SILENT, Watcher
 from .steps import StepModel, expected_wrong, nearest_um, neighbours_within, step_model
 
@@ -36,9 +36,6 @@ _FREE_OF_OTHERS = 0.02
 _MOST_WRONG = 0.05
 # Rows with a next frame below which the steps are not estimated.
 _FEW_ROWS = 50
-
-# No molecule is localized better, µm: a range in µm that is taken for nm.
-_LEAST_UM = 1e-3
 
 
 @dataclass(frozen=True)
@@ -58,11 +55,7 @@ class SearchRange:
         for value in (self.lateral_um, self.axial_um):
             if not 0 < value < math.inf:
                 raise InputError(f"the search range must be above 0 nm, got {1000 * value:g}")
-            if value < _LEAST_UM:
-                raise InputError(
-                    f"a search range of {1000 * value:g} nm is less than any localization error",
-                    f"it is in nm: {1000 * value:g} µm are {1e6 * value:g}",
-                )
+            refuse_um("a search range", 1000 * value)
 
 
 def find_range(table: Localizations) -> SearchRange:

@@ -20,15 +20,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, refuse_um
 from .canvas import Canvas, Floats, Image, Points
 
 __all__ = ["Gaussians"]
 
 # Largest σ on a grid, its pixels.
 _WIDE_PX = 3.0
-# No molecule is localized better, µm: a blur in µm that is taken for nm.
-_LEAST_BLUR_UM = 1e-3
 # Least σ, pixels: a narrower Gaussian looks the same, and rounding errors would no longer be small against it.
 _NARROWEST_PX = 1e-3
 # Pixels of a coarser grid beyond the field on each side, which its expansion reads.
@@ -60,13 +58,10 @@ class Gaussians:
     ceiling_um: float = 0.25
 
     def __post_init__(self) -> None:
-        if self.blur_um is not None and not self.blur_um > 0:
-            raise InputError(f"the blur must be above 0 nm, got {1000 * self.blur_um:g}")
-        if self.blur_um is not None and self.blur_um < _LEAST_BLUR_UM:
-            raise InputError(
-                f"a blur of {1000 * self.blur_um:g} nm is less than any localization error",
-                f"it is in nm: {1000 * self.blur_um:g} µm are {1e6 * self.blur_um:g}",
-            )
+        if self.blur_um is not None:
+            if not self.blur_um > 0:
+                raise InputError(f"the blur must be above 0 nm, got {1000 * self.blur_um:g}")
+            refuse_um("a blur", 1000 * self.blur_um)
         if not (self.floor_px > 0 and self.ceiling_um > 0):
             raise InputError(
                 f"the lower limit of σ must be above 0 px and its upper limit above 0 nm, got "

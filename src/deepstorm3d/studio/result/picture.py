@@ -59,7 +59,7 @@ class Drawing:
         return _AXES[self.seen]
 
     def drawn_by(self) -> Method:
-        """The method of the renderer; raises InputError for a blur that is not above 0."""
+        """The method of the renderer; raises InputError for a blur below 1 nm."""
         if self.method == "histogram":
             return ShiftedHistogram()
         return Gaussians() if self.method == "gaussian" else Gaussians(self.blur_nm / 1000)
