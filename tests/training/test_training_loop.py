@@ -310,9 +310,10 @@ def test_the_learning_rate_rises_in_a_line_and_falls_in_half_a_cosine() -> None:
 class _Oracle(nn.Module):
     """A network that knows the truth of the frames that it is about to see, less every k-th emitter."""
 
-    def __init__(self, batch: Batch, drop: int = 0, add: int = 0) -> None:
+    def __init__(self, batch: Batch, drop: int = 0, add: int = 0, sure: float = 0.9) -> None:
         super().__init__()
         self.memory_format = torch.contiguous_format
+        self.sure = sure
         self.batch, self.drop, self.add, self.seen = batch, drop, add, 0
 
     def forward(self, images: Tensor) -> Tensor:
@@ -329,7 +330,7 @@ class _Oracle(nn.Module):
         if self.drop:
             rows &= torch.arange(len(truth)) % self.drop != 0
         truth = truth.select(rows).shift(frames=-first)
-        found = Localizations.proposals(truth.xyz, truth.frame, torch.full((len(truth),), 0.9))
+        found = Localizations.proposals(truth.xyz, truth.frame, torch.full((len(truth),), self.sure))
         if not self.add:
             return found
         extra = replace(found.shift((0.0, 0.0, 0.5)), probability=found.probability - 0.48)
@@ -363,6 +364,16 @@ def test_validation_finds_the_threshold_that_cuts_false_detections_off(batch: Ba
     validation = validate(NetworkLocalizer(doubles), batch, 0.11, half_precision=False)
     assert validation.score.jaccard == 1
     assert 0.42 < validation.threshold < 0.9
+
+
+@pytest.mark.parametrize(("sure", "threshold"), [(0.9, 0.2), (0.17, 0.15), (0.06, 0.05)])
+def test_a_network_whose_values_are_low_has_a_low_threshold_and_others_not(
+    batch: Batch, sure: float, threshold: float
+) -> None:
+    faint: Any = _Oracle(batch, sure=sure)
+    validation = validate(NetworkLocalizer(faint), batch, 0.11, half_precision=False)
+    assert validation.score.jaccard == 1
+    assert validation.threshold == threshold
 
 
 def test_validation_leaves_training_mode_and_statistics_alone(

@@ -17,8 +17,10 @@ from .sampler import Batch
 
 __all__ = ["Validation", "propose", "validate"]
 
-# Probability thresholds that are tried; the one with the best Jaccard index is stored with the model.
-_THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+# Probability thresholds that are tried, in this order; the first with the best Jaccard index is stored with the
+# model. Low ones are for networks whose values are no probabilities: the voxel network divides an uncertain
+# molecule's brightness among several voxels.
+_THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.15, 0.1, 0.05)
 # Width of the border excluded from the score, px: at most half of a molecule's image is visible there.
 _BORDER_PX = 8
 _AT_ONCE = 8  # frames evaluated at a time
@@ -67,7 +69,7 @@ def validate(localizer: NetworkLocalizer, batch: Batch, pixel_um: float, *, half
     """
     was_training = localizer.training
     localizer.eval()
-    found, loss = propose(localizer, batch, threshold=_THRESHOLDS[0], half_precision=half_precision)
+    found, loss = propose(localizer, batch, threshold=min(_THRESHOLDS), half_precision=half_precision)
     localizer.train(was_training)
     best: tuple[Score, float] | None = None
     for threshold in _THRESHOLDS:
