@@ -89,7 +89,8 @@ def test_the_network_s_answer_is_of_each_channel(look: FrameLook, recording: Cha
             ds.Excerpt(recording.movies[number], frames=(FRAME, FRAME + 1)), refine=False
         )
         assert len(found)
-        torch.testing.assert_close(found.xyz, alone.xyz, atol=1e-3, rtol=0)
+        # Some nm: where the network computes in bfloat16, a last digit of a pixel moves it by that.
+        torch.testing.assert_close(found.xyz, alone.xyz, atol=0.01, rtol=0)
     assert verdict_of(shown).text.startswith("First channel: deviance")
     assert "Second channel: deviance" in verdict_of(shown).text
 
