@@ -16,13 +16,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .arguments import Kind, refuse_other
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Emitters", "Localizations", "Localizer", "SigmaSource"]
 
 SigmaSource = Literal["none", "network", "crlb", "fit"]
+_SOURCES = Kind((SigmaSource,))
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,7 +45,7 @@ class _Table:
     def __post_init__(self) -> None:
         for name, column in ((field.name, getattr(self, field.name)) for field in fields(self)):
             if name == "sigma_source":
-                _refuse_source(column)
+                refuse_other(name, column, _SOURCES)
             elif column is not None and not isinstance(column, Tensor):
                 raise InputError(
                     f"{name} of a table is a tensor, not a {type(column).__name__}", "torch.as_tensor makes one"
@@ -304,13 +306,6 @@ class Localizations(_Table):
             torch.zeros(0, dtype=torch.int64, device=device),
             torch.zeros(0, device=device),
         )
-
-
-def _refuse_source(source: object) -> None:
-    """Raise InputError for what is no origin of the σ of a list."""
-    known = get_args(SigmaSource)
-    if source not in known:
-        raise InputError(f"sigma_source must be {', '.join(known[:-1])} or {known[-1]}, not {source!r}")
 
 
 def _brightness(photons: Tensor) -> str:

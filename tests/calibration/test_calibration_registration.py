@@ -75,6 +75,19 @@ def test_a_turned_and_bent_field_of_many_molecules_is_registered_whole(degrees, 
     assert found.pairs > 0.6 * 4000 and found.support.share > 0.95
 
 
+def test_rows_on_one_line_are_paired():
+    """They have no width over which partners could be spread."""
+    rng = np.random.default_rng(3)
+    along, frame, sigma = rng.uniform(0, 30, 400), np.sort(rng.integers(0, 40, 400)), np.full(3, 1e-6)
+    xyz = np.column_stack([along, np.full(400, 5.0), np.zeros(400)])
+    found = register(rows_of(xyz, frame, sigma), rows_of(xyz + np.array([1.0, 0.5, 0.0]), frame, sigma))
+    on_line = torch.from_numpy(np.column_stack([np.linspace(1, 29, 9), np.full(9, 5.0)]))
+    moved = found.transform.apply(on_line) - on_line
+    torch.testing.assert_close(
+        moved, torch.tensor([[1.0, 0.5]], dtype=torch.float64).expand(9, 2), atol=0.01, rtol=0
+    )
+
+
 def test_held_out_residuals_are_what_the_sigma_of_both_rows_say():
     found = register(*TwoChannels(1000, seed=3).lists())
     for seen, stated in zip(found.residual_nm, found.expected_nm, strict=True):

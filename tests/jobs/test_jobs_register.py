@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -208,10 +209,16 @@ def test_lists_in_memory_have_the_frames_that_are_given():
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*lies beyond the pairs")
         found = ds.register(*lists, pixel_um=0.11, shape=(280, 300))
+        # A molecule may be seen from beyond the edge.
+        edge = replace(lists[0], xyz=lists[0].xyz.index_fill(0, torch.tensor([0]), 35.0))
+        assert ds.register(edge, lists[1], pixel_um=0.11, shape=(280, 300)).pairs > 0.9 * found.pairs
     assert [(field.size, field.pixel_um) for field in found.channels.fields] == [((280, 300), 0.11)] * 2
     assert error_um(found.transform, guessed.transform) < 1e-3
     wrong = (
-        ({"shape": (40, 50), "pixel_um": 0.11}, r"rows of the list reach to \d+ x \d+ px.*given as 50 x 40 px"),
+        (
+            {"shape": (40, 50), "pixel_um": 0.11},
+            r"% of the rows lie outside of frames of 50 x 40 px.*reach to \d+ x \d+ px",
+        ),
         ({"shape": (280, 300)}, "not how large these are.*`pixel_um`"),
         ({"shape": (280, 300, 3), "pixel_um": 0.11}, r"280, 300, 3"),
         ({"pixel_um": 110.0}, "110 µm in the sample cannot be.*0.11"),

@@ -25,6 +25,7 @@ from .reading import List, opened
 __all__ = ["dyes", "register", "split_channels"]
 
 _MOST_PIXEL_UM = 10.0  # larger ones are in nm
+_MOST_OUTSIDE = 0.1  # share of rows outside of the frames beyond which these are not the list's
 
 
 @public
@@ -220,10 +221,13 @@ def _in_memory(
     if len(shape) != 2 or min(shape) < 1:
         raise InputError(f"frames have a height and a width in pixels, not {shape} (`shape`)")
     height, width = shape
-    if height < reached.height or width < reached.width:
+    field = Field(height, width, pixel_um)
+    # Some may be seen from beyond the edge.
+    outside = 1 - float(field.inside(table.xyz).float().mean()) if len(table) else 0.0
+    if outside > _MOST_OUTSIDE:
         raise InputError(
-            f"rows of the list reach to {reached.width} x {reached.height} px, and the frames are given as "
-            f"{width} x {height} px (`shape`)",
+            f"{outside:.0%} of the rows lie outside of frames of {width} x {height} px (`shape`): they reach "
+            f"to {reached.width} x {reached.height} px",
             "columns come first here; is `pixel_um` the camera's pixel in the sample, in µm?",
         )
-    return ChannelList(table, Field(height, width, pixel_um)), []
+    return ChannelList(table, field), []

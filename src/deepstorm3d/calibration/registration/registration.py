@@ -44,8 +44,7 @@ class ChannelList:
     """What was localized in one channel.
 
     table: positions in the channel's own µm;  field: its camera's (None: as large as the list
-    reaches, with pixels of 100 nm);
-    name: of the file.
+    reaches, with pixels of 100 nm);  name: of the file.
     """
 
     table: Localizations

@@ -145,7 +145,9 @@ def _are_spread(moved: Floats, pairs: Paired, second: Points, by_chance: float) 
     alone = (len(pairs) * scatter[1] - by_chance * scatter[0]) / true
     shift = moved[pairs.first].mean(0) - middle
     alone -= by_chance / true * len(pairs) / true * np.outer(shift, shift)
-    return float(eigh(alone, scatter[0], eigvals_only=True)[0]) >= _SPREAD
+    # Rows on one line have no width that partners could lack.
+    width = GATE_UM**2 * np.eye(2)
+    return float(eigh(alone + width, scatter[0] + width, eigvals_only=True)[0]) >= _SPREAD
 
 
 def _sample(first: Points, second: Points, rng: np.random.Generator) -> Points:
