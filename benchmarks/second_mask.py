@@ -47,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", choices=["second", "both"], default=["second", "both"])
+    parser.add_argument("--weight", type=float, default=1.0, help="of the bound in `both`")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for name in arguments.only:
@@ -58,7 +59,7 @@ def main() -> None:
             print(design_by_fisher(begun(preset("telomeres"), 0.05, 0.0), out, resume=unfinished), flush=True)
         else:
             start = Start(resume=unfinished, model=None if unfinished else "learned")
-            design_mask(begun(experiment(STEPS_OF_BOTH), 0.02, 1.0), out, start=start, watch=Printed())
+            design_mask(begun(experiment(STEPS_OF_BOTH), 0.02, arguments.weight), out, start=start, watch=Printed())
 
 
 if __name__ == "__main__":
