@@ -21,7 +21,7 @@ __all__ = ["cache_folder", "compiled", "compiled_in_place", "is_compiled_already
 # not of those that it calls: so the name of the folder contains a hash of all of them.
 _SOURCES = (
     *("numba_cache.py", "optics/compiled*.py", "fitting/kernels/*.py", "rendering/compiled.py"),
-    "localizer/winograd_compiled.py",
+    *("analysis/compiled.py", "localizer/winograd_compiled.py"),
 )
 
 

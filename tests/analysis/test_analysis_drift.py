@@ -9,9 +9,10 @@ import pytest
 import torch
 from drift_scenes import rms_nm, shining, waves
 
+from deepstorm3d.analysis import overlap
 from deepstorm3d.analysis.drift import DriftCurve
 from deepstorm3d.analysis.estimated_drift import doubts_of_curve, drift_of
-from deepstorm3d.analysis.overlap import near_pairs
+from deepstorm3d.analysis.overlap import near_pairs, spline_basis
 from deepstorm3d.analysis.overlap_drift import DriftEstimate, estimate_drift
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
@@ -133,6 +134,51 @@ def test_the_slope_of_the_overlap_is_that_of_finite_differences(moved: Localizat
         behind[busy, axis] -= 0.05
         expected = (pairs.overlap(ahead, 8.0)[0] - pairs.overlap(behind, 8.0)[0]) / 0.1
         assert slope[busy, axis] == pytest.approx(expected, rel=0.02, abs=2e-4)
+
+
+def clumps(rows: int, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions (σ), frames, and a shift of each frame."""
+    rng = np.random.default_rng(7)
+    place = 30 * rng.random((20, 3))[rng.integers(20, size=rows)] + rng.normal(size=(rows, 3))
+    return place, rng.integers(frames, size=rows), 0.5 * rng.normal(size=(frames, 3))
+
+
+@pytest.mark.parametrize("within", [None, 12.0])
+def test_near_pairs_their_overlap_and_its_matrix_are_those_of_all_pairs_one_by_one(within: float | None):
+    (place, frame, shift), width = clumps(300, 60), 1.5
+    pairs = near_pairs(place, frame, shift, width, most=10**6, rng=np.random.default_rng(1), within=within)
+    corrected = place - shift[frame]
+    basis = spline_basis(60, 6)
+    dense, expected = basis.toarray(), {}
+    total, slope, tied = 0.0, np.zeros((60, 3)), np.zeros((9, 9))
+    for i in range(300):
+        for j in range(i):
+            apart, later = corrected[i] - corrected[j], frame[i] - frame[j]
+            time = 0.0 if within is None else 3 * width * later / within
+            if later and np.hypot(np.linalg.norm(apart), time) <= 3 * width:
+                weight = np.exp(-0.5 * (apart @ apart) / width**2)
+                total += weight
+                slope[frame[i]] += weight * apart / width**2
+                slope[frame[j]] -= weight * apart / width**2
+                along = dense[frame[i]] - dense[frame[j]]
+                tied += weight * np.outer(along, along) / width**2
+                expected[tuple(sorted((int(frame[i]), int(frame[j]))))] = True
+    assert len(expected) > 100
+    found, found_slope = pairs.overlap(shift, width)
+    assert found == pytest.approx(total, rel=1e-5)
+    assert found_slope == pytest.approx(slope, abs=1e-4 * np.abs(slope).max())
+    assert pairs.stiffness(shift, width, basis) == pytest.approx(tied, abs=1e-5 * np.abs(tied).max())
+    told = zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)
+    assert {tuple(sorted(each)) for each in told} == set(expected)
+
+
+def test_a_sample_of_a_long_list_tells_how_many_pairs_it_has(monkeypatch: pytest.MonkeyPatch):
+    place, frame, shift = clumps(6000, 60)
+    every = len(near_pairs(place, frame, shift, 3.0, most=10**8, rng=np.random.default_rng(1)))
+    monkeypatch.setattr(overlap, "_SAMPLE", 1500)
+    monkeypatch.setattr(overlap, "_PROBED", 700)
+    some = len(near_pairs(place, frame, shift, 3.0, most=every // 4, rng=np.random.default_rng(1)))
+    assert some == pytest.approx(every / 4, rel=0.15)
 
 
 def test_a_known_drift_is_found_within_a_few_nanometres_and_its_sigma_is_true(

@@ -9,6 +9,7 @@ from deepstorm3d.analysis.fourier import (
     THRESHOLD,
     Correlation,
     Grid,
+    _fade,
     _tiles,
     block_halves,
     correlate,
@@ -135,3 +136,45 @@ def test_spread_needs_several_halvings():
     assert one.spread_um is None
     at = 1 + (1 - THRESHOLD) * 9
     assert one.resolution_um == pytest.approx(1 / at)
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (16, 20, 24)])
+def test_the_correlation_is_that_of_the_two_halves_transformed_each(shape: tuple[int, ...]):
+    grid, rng = Grid((0.01,) * len(shape), shape, 1), np.random.default_rng(12)
+    spots = 0.01 * np.array(shape) * rng.random((40, len(shape)))
+    points = spots[rng.integers(40, size=3000)] + 0.012 * rng.normal(size=(3000, len(shape)))
+    points = points[((points > 0) & (points < 0.01 * np.array(shape))).all(1)]
+    halves = [rng.random(len(points)) < share for share in (0.45, 0.55, 0.999)]
+    found = correlate(points, halves, grid)
+    low = (points.min(0) + points.max(0) - 0.01 * np.array(shape)) / 2
+    cell = np.floor((points - low) / 0.01).astype(int)
+    fade = _fade(shape).astype(np.float64)
+    ring, number = grid.rings()
+    for curve, first in zip(found.raw, halves, strict=True):
+        spectra = []
+        for half in (first, ~first):
+            counts = np.zeros(shape)
+            np.add.at(counts, tuple(cell[half].T), 1)
+            level = (counts * fade).sum() / fade.sum()
+            spectra.append(np.fft.rfftn((counts - level) * fade))
+        one, other = spectra
+        products = ((one * other.conj()).real, np.abs(one) ** 2, np.abs(other) ** 2)
+        across, of_one, of_other = (
+            np.array([product[ring == each].sum() for each in range(1, number)]) for product in products
+        )
+        assert curve == pytest.approx(across / np.sqrt(of_one * of_other), abs=2e-5)
+
+
+@pytest.mark.parametrize("size", [16, 101, 2048])
+def test_the_window_is_a_tukey_window(size: int):
+    from scipy.signal.windows import tukey
+
+    assert _fade((size,)) == pytest.approx(tukey(size + 2, 0.25)[1:-1], abs=1e-6)
+
+
+def test_where_all_rows_are_in_one_half_nothing_correlates():
+    points = places(2000, 13)
+    for first in (np.ones(2000, np.bool_), np.zeros(2000, np.bool_)):
+        found = correlate(points, [first], GRID)
+        assert not found.raw.any()
+        assert found.status == "never above"

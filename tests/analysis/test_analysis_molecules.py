@@ -14,6 +14,7 @@ from deepstorm3d.analysis.estimated_drift import drift_of
 from deepstorm3d.analysis.evaluation import MatchRule, evaluate_list
 from deepstorm3d.analysis.linked import link_list
 from deepstorm3d.analysis.linking import LinkRule
+from deepstorm3d.analysis.quality import list_quality
 from deepstorm3d.analysis.resolution import resolution_of
 from deepstorm3d.analysis.trajectories import track_list
 from deepstorm3d.emitters import Emitters, Localizations
@@ -200,8 +201,8 @@ def test_single_frames_have_no_figures_by_molecule():
 
 def test_a_report_says_how_many_molecules_the_rows_are():
     found, _ = found_and_truth(40)
-    section = glance_section(found, TableHeader(0.1, 200, (100, 100)))
+    section = glance_section(found, TableHeader(0.1, 200, (100, 100)), list_quality(found, 200))
     assert ("molecules", "40") in section.tiles and ("localizations", "120") in section.tiles
     assert any("3.00 each on average" in words for words in section.paragraphs)
-    plain = glance_section(alone(found), TableHeader(0.1, 200, (100, 100)))
+    plain = glance_section(alone(found), TableHeader(0.1, 200, (100, 100)), list_quality(alone(found), 200))
     assert not any("several frames" in words for words in plain.paragraphs)

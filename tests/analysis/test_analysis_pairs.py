@@ -5,12 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from deepstorm3d.analysis import pairs
 from deepstorm3d.analysis.pairs import neighbour_counts, pairs_within
 
 
 def scattered(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     return rng.uniform(0, 3, (rows, 3)), rng.integers(-2, 12, rows)
+
+
+@pytest.fixture(params=["swept", "swept in parts", "tree"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All three ways find the same."""
+    monkeypatch.setattr(pairs, "_FEW", -1 if request.param == "tree" else 10**6)
+    if request.param == "swept in parts":
+        monkeypatch.setattr(pairs, "_AT_ONCE", 7)
 
 
 @pytest.mark.parametrize("later", [0, 1, 3, -2])
@@ -46,3 +55,19 @@ def test_no_rows_have_no_neighbours():
         i, j = pairs_within(one, other, 1.0)
         assert len(i) == len(j) == 0 and i.dtype == j.dtype == np.int64
     assert len(neighbour_counts(*none, 1.0)) == 0
+
+
+def test_pairs_are_the_same_in_frames_with_large_numbers_and_far_from_the_origin():
+    (a, frame_a), (b, frame_b) = scattered(200, 5), scattered(200, 6)
+    near = pairs_within((a, frame_a), (b, frame_b), 0.7, frames_later=1)
+    far = pairs_within((a + 4096, frame_a + 2**40), (b + 4096, frame_b + 2**40), 0.7, frames_later=1)
+    assert sorted(zip(*map(np.ndarray.tolist, near), strict=True)) == sorted(
+        zip(*map(np.ndarray.tolist, far), strict=True)
+    )
+
+
+def test_positions_that_are_no_numbers_are_refused():
+    points, frame = scattered(9, 7)
+    points[3, 1] = np.nan
+    with pytest.raises(ValueError, match="finite"):
+        pairs_within((points, frame), (points, frame), 1.0)

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..brief import Brief
 from ..errors import InputError
@@ -175,8 +176,6 @@ def correlate(points: Floats, halves: Sequence[NDArray[np.bool_]], grid: Grid) -
 
     Numerator and denominator are summed over the tiles before the ratio: FRC(q) = Σ F₁F₂* / √(Σ|F₁|² Σ|F₂|²).
     """
-    from scipy.fft import rfftn
-
     ring, number = grid.rings()
     flat = ring.ravel()
     fade = _fade(grid.shape)
@@ -185,13 +184,17 @@ def correlate(points: Floats, halves: Sequence[NDArray[np.bool_]], grid: Grid) -
     for rows, origin in tiles:
         cell = np.floor((points[rows] - origin) / grid.pixel_um).astype(np.int64)
         where = np.asarray(np.ravel_multi_index(tuple(cell.T), grid.shape))
+        # The transform is linear: that of one half is the whole less the other. The smaller one is transformed,
+        # so that a half of few rows is no small difference of large numbers.
+        whole = _transformed(where, fade)
+        power = _over_rings(whole, whole, flat, number)
         for split, first in enumerate(halves):
             mine = first[rows]
-            one: Any = rfftn(_faded(where[mine], fade), overwrite_x=True)
-            other: Any = rfftn(_faded(where[~mine], fade), overwrite_x=True)
-            products = (np.real(one * other.conj()), np.abs(one) ** 2, np.abs(other) ** 2)
-            for kind, product in enumerate(products):
-                sums[kind, split] += np.bincount(flat, product.ravel(), number + 1)[:number]
+            fewer = mine if 2 * np.count_nonzero(mine) <= len(mine) else ~mine
+            one = _transformed(where[fewer], fade)
+            own, crossed = (_over_rings(one, each, flat, number) for each in (one, whole))
+            of_both = own, power - 2 * crossed + own
+            sums[:, split] += crossed - own, *(of_both if fewer is mine else of_both[::-1])
     raw = sums[0] / np.sqrt(np.maximum(sums[1] * sums[2], np.finfo(np.float64).tiny))
     # Ring 0 is the mean.
     sizes = np.bincount(flat, minlength=number + 1)[1:number].astype(np.float64)
@@ -250,20 +253,33 @@ def _tiles(points: Floats, grid: Grid) -> Iterator[tuple[NDArray[np.intp], Float
             yield order[starts[index] : starts[index] + sizes[index]], origin + side * corner
 
 
-def _faded(where: Whole, fade: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Counts per pixel minus their mean, times the window: a uniform density must not correlate through it."""
-    counts = np.bincount(where, minlength=fade.size).astype(np.float32).reshape(fade.shape)
-    faded = counts * fade
-    level = float(faded.sum(dtype=np.float64) / fade.sum(dtype=np.float64))
-    return (faded - level * fade).astype(np.float32, copy=False)
+def _transformed(where: Whole, fade: NDArray[np.float32]) -> Tensor:
+    """Transform of the counts per pixel minus their mean, times the window, half of it as real numbers (…, 2).
+
+    Without the mean a uniform density would correlate through the window.
+    """
+    window = torch.from_numpy(fade)
+    weight = window.flatten()[torch.from_numpy(where)]
+    counts = torch.zeros(fade.size).index_add_(0, torch.from_numpy(where), weight).view(window.shape)
+    level = float(weight.sum(dtype=torch.float64)) / float(window.sum(dtype=torch.float64))
+    return torch.view_as_real(torch.fft.rfftn(counts.sub_(window, alpha=level)))
+
+
+def _over_rings(one: Tensor, other: Tensor, ring: NDArray[np.intp], number: int) -> Floats:
+    """The real part of F₁F₂*, summed over each ring.
+
+    one, other: as of `_transformed`;  ring: of each frequency;  number: of rings; beyond them is one more.
+    """
+    product = (one[..., 0] * other[..., 0]).addcmul_(one[..., 1], other[..., 1])
+    return np.asarray(np.bincount(ring, product.flatten().numpy(), number + 1)[:number], np.float64)
 
 
 def _fade(shape: tuple[int, ...]) -> NDArray[np.float32]:
     """A window that falls to 0 at the edges of a tile (Tukey), so that they do not correlate."""
-    from scipy.signal.windows import tukey
-
     window = np.ones((1,) * len(shape), dtype=np.float32)
     for axis, size in enumerate(shape):
-        along = tukey(size + 2, 2 * _FADE)[1:-1].astype(np.float32)
+        # From the first pixel beyond one edge to that beyond the other.
+        inside = np.minimum(np.arange(1, size + 1), np.arange(size, 0, -1)) / (_FADE * (size + 1))
+        along = (0.5 - 0.5 * np.cos(np.pi * np.minimum(inside, 1))).astype(np.float32)
         window = window * along.reshape([-1 if a == axis else 1 for a in range(len(shape))])
     return window

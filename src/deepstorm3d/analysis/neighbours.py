@@ -141,7 +141,7 @@ def _from_wide_to_narrow(
 ) -> tuple[AxisPrecision, AxisPrecision, AxisPrecision] | None:
     """Fits in windows that follow σ: a narrow window shows no background, in a wide one it hides the pairs."""
     widest = _WIDER * width
-    fits: list[AxisPrecision] = []
+    fitted, fits = width, list[AxisPrecision]()
     for _ in range(_ROUNDS):
         fits = []
         for axis in range(3):
@@ -149,8 +149,9 @@ def _from_wide_to_narrow(
             if fit is None:
                 return None
             fits.append(fit)
-        width = np.clip([np.sqrt(2) * fit.sigma_um for fit in fits], widest / 30, widest)
-    return fits[0], fits[1], fits[2]
+        fitted, width = width, np.clip([np.sqrt(2) * fit.sigma_um for fit in fits], widest / 30, widest)
+    x, y, z = (replace(fit, stated_um=_stated(pairs, fitted, axis, fit)) for axis, fit in enumerate(fits))
+    return x, y, z
 
 
 def _later(frame: NDArray[np.int64]) -> tuple[int, ...]:
@@ -195,10 +196,6 @@ def _fit_axis(adjacent: _Pairs, width: Floats, axis: int) -> AxisPrecision | Non
     if height < 5 * error[0] or pairs < _FEWEST or not 0.2 < spread < 4:
         return None
     background = found[2] + found[3] * x**2 + chance
-    inside = np.abs(x - centre) <= _GATE * spread
-    level_inside, level_outside = (float(background[each].sum()) for each in (inside, ~inside))
-    others = max(level_inside, 0.0) / level_outside if level_outside > 0 else 0.0
-    close = np.abs(chosen / width[axis] - centre) <= _GATE * spread
     return AxisPrecision(
         sigma_um=spread * width[axis] / np.sqrt(2),
         error_um=float(error[1]) * width[axis] / np.sqrt(2),
@@ -209,8 +206,18 @@ def _fit_axis(adjacent: _Pairs, width: Floats, axis: int) -> AxisPrecision | Non
         background=background,
         motion_um=centre * width[axis],
         motion_error_um=float(error[4]) * width[axis],
-        stated_um=_median_stated(adjacent.stated[near, axis], close, others),
     )
+
+
+def _stated(adjacent: _Pairs, width: Floats, axis: int, fit: AxisPrecision) -> float | None:
+    """Median σ that the rows of one molecule state, of the pairs of a fit."""
+    near = adjacent.near(adjacent.apart, axis, width)
+    reach = _GATE * np.sqrt(2) * fit.sigma_um
+    inside = np.abs(fit.apart_um - fit.motion_um) <= reach
+    level_inside, level_outside = (float(fit.background[each].sum()) for each in (inside, ~inside))
+    others = max(level_inside, 0.0) / level_outside if level_outside > 0 else 0.0
+    close = np.abs(adjacent.apart[near, axis] - fit.motion_um) <= reach
+    return _median_stated(adjacent.stated[near, axis], close, others)
 
 
 def _fit_counts(x: Floats, counts: Floats, beside: Floats) -> tuple[Floats, Floats, Floats] | None:

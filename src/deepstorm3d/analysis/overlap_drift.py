@@ -34,7 +34,7 @@ _WIDEST_UM = 0.3
 _FINEST = 1.5
 # Most pairs used in the coarse stages.
 _COARSE_PAIRS = 300_000
-# Most pairs used to choose the number of segments.
+# Most pairs used to choose the number of segments, and in the first round of the last stage.
 _TRIAL_PAIRS = 1_000_000
 # Most pairs used for the final curve.
 _FINE_PAIRS = 4_000_000
@@ -214,10 +214,11 @@ class _Search:
         """The curve of these localizations at the finest stage, and the number of pairs it is based on."""
         self.progress.say("fine curve")
         number = 0
-        for _ in range(_FINE_ROUNDS):
-            pairs = self.pairs(shift, _FINE_PAIRS)
+        for turn in range(_FINE_ROUNDS):
+            # Most of the way is made in the first round, which needs no precision.
+            pairs = self.pairs(shift, _FINE_PAIRS if turn else _TRIAL_PAIRS)
             before, shift, number = shift, self.aligned(pairs, shift, segments), len(pairs)
-            if float(np.sqrt(np.mean((shift - before) ** 2))) < _SETTLED:
+            if turn and float(np.sqrt(np.mean((shift - before) ** 2))) < _SETTLED:
                 break
         return shift, number
 

@@ -8,9 +8,11 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from ... import __version__
+from ...analysis.quality import list_quality
 from ...errors import InputError
 from ...io.parts import claim_name, write_text
 from ...watch import SILENT, Watcher, warn
@@ -62,11 +64,13 @@ def write_report(
         raise InputError(f"a report is an HTML page, not '{out.suffix}'", "give a name such as report.html")
     claim_name(out, overwrite=overwrite)
     table, header = read_localizations(source, pixel_nm, watch=watch)
+    # Two sections tell of it.
+    quality = cache(lambda: list_quality(table, header.frames))
     makers: dict[str, Callable[[], Section | list[Section]]] = {
-        "At a glance": lambda: glance_section(table, header),
+        "At a glance": lambda: glance_section(table, header, quality()),
         "Conditions": lambda: conditions_section(header),
         "Picture": lambda: picture_section(table, source.name),
-        "Quality": lambda: quality_section(table, header),
+        "Quality": lambda: quality_section(quality()),
         "Channels": lambda: channel_sections(table, header),
         "Molecules over their frames": lambda: molecule_sections(table),
         "Drift": lambda: drift_sections(source, header),

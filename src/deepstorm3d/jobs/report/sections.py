@@ -16,7 +16,7 @@ import torch
 
 from ... import __version__
 from ...analysis.fit_quality import judge_list
-from ...analysis.quality import Distribution, ListQuality, list_quality
+from ...analysis.quality import Distribution, ListQuality
 from ...emitters import Localizations, SigmaSource
 from ...errors import InputError
 from ...experiment.experiment import Experiment
@@ -55,9 +55,8 @@ _NAMES = {
 }
 
 
-def glance_section(table: Localizations, header: TableHeader) -> Section:
-    """The figures that a reader looks for first."""
-    quality = list_quality(table, header.frames)
+def glance_section(table: Localizations, header: TableHeader, quality: ListQuality) -> Section:
+    """The figures that a reader looks for first; quality: of the table."""
     height, width = header.shape
     tiles = [
         ("molecules" if table.detections is not None else "localizations", f"{len(table):,}"),
@@ -151,11 +150,10 @@ def picture_section(table: Localizations, name: str) -> Section:
     return Section("Picture", paragraphs=notes, figures=[Figure(caption, png)])
 
 
-def quality_section(table: Localizations, header: TableHeader) -> Section:
+def quality_section(quality: ListQuality) -> Section:
     """Histograms and curves, and their percentiles in numbers."""
-    if not len(table):
+    if not quality.rows:
         return Section("Quality", paragraphs=[f"{_NO_ROWS} There is nothing to count."])
-    quality = list_quality(table, header.frames)
     png = figure_png(quality_figure(quality))
     caption = (
         "What was measured, how precisely, how deep, how crowded the frames were, and over time; each "
