@@ -3,7 +3,8 @@
 All pairs of rows in adjacent frames are used. The differences within one molecule are Gaussian on each axis;
 those between two molecules, spread evenly over a box, have the density 1 − |Δ|/L on an axis of length L. A
 mixture of the two, fitted by expectation maximization, gives the step on each axis without linking (after
-Semrau and Schmidt, Biophys. J. 92:613, 2007, who fit the cumulative count).
+Semrau and Schmidt, Biophys. J. 92:613, 2007, who fit the cumulative count). Where molecules are not spread
+evenly, chance brings them near each other as well: `chance_steps` tells whether the pairs are more than that.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .chance_steps import beyond_chance
 from .pairs import neighbour_counts
 
 __all__ = ["StepModel", "expected_wrong", "nearest_um", "neighbours_within", "step_model"]
@@ -34,8 +36,10 @@ _REACH = 8.0
 _WINDOWS = 4
 # Iterations of expectation maximization in each window.
 _ROUNDS = 200
-# Square of 2 σ: the pairs inside are tested against chance.
-_CORE = 4.0
+# The pairs inside so many σ are tested against chance.
+_CORE = 2.0
+# Pairs inside so many σ, nearly all those of one molecule, are held against rows that are of different ones.
+_NEAR = 3.0
 # Fraction of the pairs of one molecule that lie inside 2 σ in 3D.
 _IN_CORE = 0.739
 # Fewest pairs for a clear result.
@@ -90,13 +94,14 @@ def step_model(xyz: Floats, frame: Ints) -> StepModel | None:
         reach = np.minimum(_REACH * sigma, box)
         inside = apart[(np.abs(apart) <= reach).all(axis=1)]
         sigma, pairs = _mixture(inside, sigma, reach, box)
-        near = int((((inside / sigma) ** 2).sum(axis=1) <= _CORE).sum())
+        near = int((((inside / sigma) ** 2).sum(axis=1) <= _CORE**2).sum())
     own = _IN_CORE * pairs
     clear = _FEWEST <= pairs <= 1.1 * rows and own > max(_SIGNIFICANT * math.sqrt(near), near / 3)
     # A Gaussian as wide as its window cannot be distinguished from the background. On z it need not be: the
     # depths of a thin layer, or none at all, say nothing of whose pairs they are.
     narrow = sigma < np.minimum(reach, box / 2) / 3
-    return StepModel(sigma, pairs, rows, clear and bool(narrow[:2].all()))
+    clear = clear and bool(narrow[:2].all()) and beyond_chance(xyz, couples, sigma, _NEAR)
+    return StepModel(sigma, pairs, rows, clear)
 
 
 def neighbours_within(xyz: Floats, frame: Ints, lateral_um: float, axial_um: float) -> float:
