@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,17 @@ def test_stage_motion_is_told_as_a_warning():
     with pytest.warns(ds.DoubtfulResult) as told:
         ds.track(diffusing(40, 50, drift_um=0.05)[0])
     assert any("motion of all molecules together" in str(each.message) for each in told)
+
+
+def test_that_one_trajectory_has_most_steps_is_told_as_a_warning():
+    long, short = (diffusing(n, frames, missed=0.0, false=0.0)[0] for n, frames in ((1, 200), (12, 4)))
+    table = dataclasses.replace(
+        long,
+        **{name: torch.cat([column, short.columns()[name]]) for name, column in long.columns().items()},
+    ).sort()
+    with pytest.warns(ds.DoubtfulResult) as told:
+        ds.track(table)
+    assert any("has 199 of 235 steps" in str(each.message) for each in told)
 
 
 def test_one_range_serves_in_depth_too_and_two_are_lateral_and_axial():

@@ -10,8 +10,8 @@ import pytest
 import torch
 from numpy.typing import ArrayLike
 
-from deepstorm3d.analysis.diffusion import diffusion, mean_square_displacement
-from deepstorm3d.analysis.free_motion import axes_doubts, motion_doubts
+from deepstorm3d.analysis.diffusion import Diffusion, diffusion, mean_square_displacement
+from deepstorm3d.analysis.free_motion import axes_doubts, motion_doubts, weight_doubts
 from deepstorm3d.emitters import Localizations
 
 MOLECULES, FRAMES = 50, 100
@@ -94,8 +94,10 @@ def test_that_the_axes_disagree_on_d_is_told_beside_their_mean(d: ArrayLike, mol
     assert "use D of each axis" in note
 
 
-def of_lengths(lengths: list[int], *, differing: float = 0.0, depth: float = 1.0, seed: int = 0) -> list[str]:
-    """What is told of D of the axes, of free trajectories of so many rows.
+def free_trajectories(
+    lengths: list[int], *, differing: float = 0.0, depth: float = 1.0, seed: int = 0
+) -> tuple[Localizations, Diffusion]:
+    """Free trajectories of so many rows, D 0.01 on average, and how they diffuse.
 
     differing: standard deviation of ln D between the molecules;  depth: depths over the true ones.
     """
@@ -108,9 +110,15 @@ def of_lengths(lengths: list[int], *, differing: float = 0.0, depth: float = 1.0
     frame = torch.tensor(np.concatenate([np.arange(rows) for rows in lengths]))
     table = Localizations.proposals(torch.tensor(place, dtype=torch.float32), frame, torch.ones(sum(lengths)))
     track = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
-    found = diffusion(dataclasses.replace(table, track=track))
+    table = dataclasses.replace(table, track=track)
+    found = diffusion(table)
     assert found is not None
-    return axes_doubts(found)
+    return table, found
+
+
+def of_lengths(lengths: list[int], *, differing: float = 0.0, depth: float = 1.0, seed: int = 0) -> list[str]:
+    """What is told of D of the axes of such trajectories."""
+    return axes_doubts(free_trajectories(lengths, differing=differing, depth=depth, seed=seed)[1])
 
 
 @pytest.mark.parametrize(
@@ -132,8 +140,38 @@ def test_trajectories_that_weigh_unequally_do_not_make_the_axes_differ(
     assert sum(bool(of_lengths(lengths, differing=differing, seed=seed)) for seed in range(150)) <= 1
 
 
-def test_among_trajectories_of_unequal_lengths_a_wrong_depth_scale_is_told() -> None:
-    assert of_lengths(40 * [5, 9, 40], depth=0.5)
+@pytest.mark.parametrize(
+    "lengths",
+    [40 * [5, 9, 40], [1000] + 15 * [4], [300, 300] + 40 * [4]],
+    ids=["unequal", "one-long", "two-long"],
+)
+def test_among_trajectories_of_unequal_lengths_a_wrong_depth_scale_is_told(lengths: list[int]) -> None:
+    assert all(of_lengths(lengths, depth=0.5, seed=seed) for seed in range(5))
+
+
+def test_that_one_trajectory_has_most_steps_is_told_with_d_of_it_and_of_the_others() -> None:
+    table, found = free_trajectories([5, 4, 400] + 15 * [4])
+    (note,) = weight_doubts(table, found, 1.0, 0.0)
+    assert note.startswith("one of 18 trajectories (track 2) has 399 of 451 steps: D of all is mostly that of")
+    assert table.track is not None
+    for told, of in (("it alone", table.track == 2), ("the others", table.track != 2)):
+        part = diffusion(table.select(of))
+        assert part is not None and f"of {told} {'is ' * (told == 'it alone')}{part.coefficient:.3g} ±" in note
+
+
+@pytest.mark.parametrize(
+    "lengths", [[50], [60, 40], 20 * [10], [30] + 15 * [4], [100, 100] + 15 * [4]], ids=str
+)
+def test_of_trajectories_that_share_the_steps_nothing_is_told(lengths: list[int]) -> None:
+    assert not weight_doubts(*free_trajectories(lengths), 1.0, 0.0)
+
+
+@pytest.mark.parametrize("lengths", [[1000] + 9 * [4], [100, 100] + 40 * [4]], ids=["one-long", "two-long"])
+def test_d_of_few_long_trajectories_among_many_never_seems_surer_than_it_is(lengths: list[int]) -> None:
+    """What few of them differ by may be small by chance."""
+    found = [free_trajectories(lengths, seed=seed)[1] for seed in range(60)]
+    scatter = float(np.std([each.coefficient for each in found]))
+    assert min(each.coefficient_error for each in found) > 0.75 * scatter
 
 
 def test_a_wrong_depth_scale_is_told_by_d() -> None:

@@ -34,8 +34,8 @@ __all__ = [
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Number of trajectories from which the error is estimated by the jackknife; for fewer, free diffusion is
-# assumed.
+# Number of trajectories from which the error is estimated by the jackknife; for fewer, or where a few of them
+# weigh as much as fewer, free diffusion is assumed.
 _ENOUGH_TRACKS = 10
 
 
@@ -60,8 +60,8 @@ class Diffusion:
     axes: along x, y and z;  coefficient: mean D of the axes on which rows differ at all (a list without depths
     has no z), µm²/s, weighted by their precision, with its standard error;  steps: number of steps between
     adjacent frames;  tracks: number of trajectories with three frames in a row;  alike: the chance that D of
-    these axes comes out as different as it does where it is the same on all (1 where a few trajectories weigh
-    so much that it cannot be told);  measured: whether rows differ on x, y and z.
+    these axes comes out as different as it does where it is the same on all;  measured: whether rows differ on
+    x, y and z;  longest: the trajectory (``track``) with the most steps;  most: its number of steps.
     """
 
     axes: tuple[AxisDiffusion, AxisDiffusion, AxisDiffusion]
@@ -71,6 +71,8 @@ class Diffusion:
     tracks: int
     alike: float = 1.0
     measured: tuple[bool, bool, bool] = (True, True, True)
+    longest: int = 0
+    most: int = 0
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,7 +96,8 @@ def diffusion(table: Localizations, *, interval: float = 1.0, exposure: float = 
     table: with `track`;  interval: time between frames, s;  exposure: time the shutter is open in each frame,
     s. Steps across missing frames are not used. Every trajectory is weighted by its number of steps. Errors: by
     the jackknife over trajectories, which is valid for molecules of different D too; for fewer than ten
-    trajectories by the paper's variance for free diffusion.
+    trajectories by the paper's variance for free diffusion, and by the larger of both where a few of many
+    trajectories have nearly all weight.
     """
     xyz, frame, track = rows_in_order(table)
     follows = (np.diff(track) == 0) & (np.diff(frame) == 1)
@@ -116,7 +119,11 @@ def diffusion(table: Localizations, *, interval: float = 1.0, exposure: float = 
     products = sums((step[1:] * step[:-1])[twice], place[1:][twice])
     steps = np.bincount(place[own], minlength=len(used))
     couples = np.bincount(place[1:][twice], minlength=len(used))
+    total = int(steps.sum())
     found, variance = _estimate(squares.sum(0), products.sum(0), steps.sum(), couples.sum(), interval, blur)
+    weighed = _Weighed.of(squares.sum(1), steps)
+    errors, variance_errors = _expected_errors(found, variance, total, interval, blur)
+    without = None
     if len(used) >= _ENOUGH_TRACKS:
         without = _estimate(
             squares.sum(0) - squares,
@@ -126,17 +133,16 @@ def diffusion(table: Localizations, *, interval: float = 1.0, exposure: float = 
             interval,
             blur,
         )
+        free = errors * math.sqrt(weighed.more), variance_errors
         errors, variance_errors = (_jackknife(each) for each in without)
+        if not weighed.enough:
+            errors, variance_errors = np.maximum(errors, free[0]), np.maximum(variance_errors, free[1])
         without = without[0]
-    else:
-        without = None
-        errors, variance_errors = _expected_errors(found, variance, int(steps.sum()), interval, blur)
     # An axis on which no row ever moves was not measured.
     measured = squares.sum(0) > 0 if squares.any() else np.ones(3, np.bool_)
     typical = np.full(3, found[measured].mean())
-    expected, _ = _expected_errors(typical, variance, int(steps.sum()), interval, blur)
-    degrees, more = _degrees(squares.sum(1), steps, without is not None)
-    mean, spread, alike = _over_axes(found, errors, expected * math.sqrt(more), without, degrees, measured)
+    expected = _expected_errors(typical, variance, total, interval, blur)[0] * math.sqrt(weighed.more)
+    mean, spread, alike = _over_axes(found, errors, expected, without, weighed, measured)
     axes = [
         AxisDiffusion(
             float(d), float(d_error), math.sqrt(max(float(v), 0.0)), _sigma_error(float(v), float(v_error))
@@ -144,7 +150,18 @@ def diffusion(table: Localizations, *, interval: float = 1.0, exposure: float = 
         for d, d_error, v, v_error in zip(found, errors, variance, variance_errors, strict=True)
     ]
     x, y, z = measured.tolist()
-    return Diffusion((axes[0], axes[1], axes[2]), mean, spread, int(steps.sum()), len(used), alike, (x, y, z))
+    at = int(steps.argmax())
+    return Diffusion(
+        (axes[0], axes[1], axes[2]),
+        mean,
+        spread,
+        steps=total,
+        tracks=len(used),
+        alike=alike,
+        measured=(x, y, z),
+        longest=int(used[at]),
+        most=int(steps[at]),
+    )
 
 
 def mean_square_displacement(table: Localizations, longest: int) -> Displacements:
@@ -247,42 +264,58 @@ def _over_axes(
     errors: Floats,
     expected: Floats,
     without: Floats | None,
-    degrees: float,
+    weighed: _Weighed,
     measured: NDArray[np.bool_],
 ) -> tuple[float, float, float]:
     """Mean of D (3,) over the measured axes, its standard error, and `Diffusion.alike`.
 
     errors: (3,) of `found`;  expected: those expected at the mean D, which give the weights: an axis whose D
     came out low by chance has too small an error;  without: (K, 3) estimates with one trajectory left out, if
-    there are enough;  degrees: of freedom, of their covariance or else of `expected`.
+    there are enough.
     """
     weight = measured / np.maximum(expected, 1e-30) ** 2
     weight /= weight.sum()
-    if without is None:
-        spread = np.sqrt((weight**2 * errors**2).sum())
-        alike = _chance_alike(found, np.diag(expected**2), degrees, measured)
-    else:
+    spread = float(np.sqrt((weight**2 * errors**2).sum()))
+    if without is not None:
         # The axes of one molecule share its D: errors are independent only if all molecules have the same D.
-        spread, around = _jackknife(without @ weight), without - without.mean(axis=0)
+        shared = float(_jackknife(without @ weight))
+        spread = shared if weighed.enough else max(shared, spread)
+    if without is not None and weighed.enough:
+        around = without - without.mean(axis=0)
         covariance = (1 - 1 / len(without)) * around.T @ around
-        alike = _chance_alike(found, covariance, degrees, measured)
-    return float(found @ weight), float(spread), alike
+        alike = _chance_alike(found, covariance, weighed.tracks - 1, measured)
+    else:
+        alike = _chance_alike(found, np.diag(expected**2), weighed.steps, measured)
+    return float(found @ weight), spread, alike
 
 
-def _degrees(square: Floats, steps: Ints, jackknife: bool) -> tuple[float, float]:
-    """Degrees of freedom of the covariance of D of the axes, and how much larger than at one D it is.
+@dataclass(frozen=True)
+class _Weighed:
+    """How many trajectories and steps of equal weight tell as much as those there are.
 
-    square: (K,) sum of Δ² of each trajectory;  steps: (K,) its number of steps n;  jackknife: whether the
-    covariance is that of the jackknife, in which each trajectory is one deviation; else it is taken from all
-    steps. Each trajectory adds n D² of its own D to the variance of the sum: a long or a fast one may be nearly
-    all of it, and the others then tell nothing (Satterthwaite, Biometrics Bull. 2:110, 1946).
+    Each trajectory of n steps adds n D² of its own D to the variance of the sum: a long or a fast one may be
+    nearly all of it, and the others then tell nothing (Satterthwaite, Biometrics Bull. 2:110, 1946).
+    more: how much larger the variance is than of molecules of one D.
     """
-    if not square.any():
-        return 0.0, 1.0
-    part = square**2 / steps
-    more = float(part.sum() * steps.sum() / square.sum() ** 2)
-    part = part / part.sum()
-    return (1 / float((part**2).sum()) - 1 if jackknife else 1 / float((part**2 / steps).sum())), more
+
+    tracks: float
+    steps: float
+    more: float
+
+    @classmethod
+    def of(cls, square: Floats, steps: Ints) -> _Weighed:
+        """square: (K,) sum of Δ² of each trajectory;  steps: (K,) its number of steps."""
+        if not square.any():
+            return cls(0.0, 0.0, 1.0)
+        part = square**2 / steps
+        more = float(part.sum() * steps.sum() / square.sum() ** 2)
+        part = part / part.sum()
+        return cls(1 / float((part**2).sum()), 1 / float((part**2 / steps).sum()), more)
+
+    @property
+    def enough(self) -> bool:
+        """Whether the scatter between the trajectories tells the errors."""
+        return self.tracks >= _ENOUGH_TRACKS
 
 
 def _chance_alike(found: Floats, covariance: Floats, degrees: float, measured: NDArray[np.bool_]) -> float:

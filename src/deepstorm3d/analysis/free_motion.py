@@ -1,4 +1,4 @@
-"""Whether molecules move as free diffusion at their D would move them: on each axis, in all, at one D."""
+"""Whether molecules move as free diffusion at their D would move them: on each axis, in all, all at one D."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .diffusion import Diffusion, Displacements
+from ..emitters import Localizations
+from .diffusion import Diffusion, Displacements, diffusion
 
-__all__ = ["axes_doubts", "motion_doubts"]
+__all__ = ["axes_doubts", "motion_doubts", "weight_doubts"]
 
 # Where the displacement is held against free diffusion, frames.
 _CHECKED_LAG = 10
@@ -18,6 +19,8 @@ _TOLD_SIGMA = 3.0
 _TOLD_SHARE = 0.2
 # Chance of axes that differ as much, below which it is told that their D is not the same.
 _TOLD_CHANCE = 1e-3
+# Fewest trajectories of which it is told that one has more than half of the steps.
+_FEWEST_TRACKS = 3
 
 Floats = NDArray[np.float64]
 
@@ -73,6 +76,27 @@ def axes_doubts(found: Diffusion) -> list[str]:
         f"D differs between the axes by more than chance ({shown}): molecules do not move alike on all, or the "
         f"depth scale is off; D of all, {found.coefficient:.3g}, is a mean that describes none of them: use D "
         "of each axis"
+    ]
+
+
+def weight_doubts(table: Localizations, found: Diffusion, interval: float, exposure: float) -> list[str]:
+    """Where one trajectory has more than half of all steps, so that D says little of the other molecules.
+
+    table: with `track`, of which `found` is the diffusion.
+    """
+    if found.tracks < _FEWEST_TRACKS or 2 * found.most <= found.steps:
+        return []
+    assert table.track is not None
+    alone = table.track == found.longest
+    one, others = (diffusion(table.select(of), interval=interval, exposure=exposure) for of in (alone, ~alone))
+    assert one is not None and others is not None
+    apart = (
+        f"D of it alone is {one.coefficient:.3g} ± {one.coefficient_error:.2g}, of the others "
+        f"{others.coefficient:.3g} ± {others.coefficient_error:.2g}"
+    )
+    return [
+        f"one of {found.tracks} trajectories (track {found.longest}) has {found.most} of {found.steps} steps: "
+        f"D of all is mostly that of this one molecule ({apart})"
     ]
 
 

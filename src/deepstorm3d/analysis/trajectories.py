@@ -21,7 +21,7 @@ from .diffusion import (
     rows_between_steps,
     rows_in_order,
 )
-from .free_motion import axes_doubts, motion_doubts
+from .free_motion import axes_doubts, motion_doubts, weight_doubts
 from .stated_sigma import failed_fits, failed_fits_note
 from .steps import expected_wrong
 from .tracking import SearchRange, drop_short, find_range, link_tracks
@@ -245,7 +245,8 @@ def _wrong_links(summary: Trajectories) -> float:
 
 def _doubts(summary: Trajectories, found: Diffusion, interval: float, exposure: float) -> list[str]:
     """Where free diffusion, or the rows' own σ, do not describe what was found."""
-    notes = axes_doubts(found) + motion_doubts(found, summary.displacements, interval, exposure)
+    notes = weight_doubts(summary.localizations, found, interval, exposure)
+    notes += axes_doubts(found) + motion_doubts(found, summary.displacements, interval, exposure)
     for name, axis, stated in zip("xyz", found.axes, summary.stated_sigma_um, strict=True):
         ratio = axis.sigma_um / stated if stated > 0 else 1.0
         off = abs(axis.sigma_um - stated) > 4 * axis.sigma_error_um
