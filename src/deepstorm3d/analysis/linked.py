@@ -10,18 +10,23 @@ from torch import Tensor
 from ..emitters import Localizations
 from ..errors import InputError
 from .chance_links import BeyondChance, spread_beyond_chance
-from .linking import LinkRule, least_spread, link_rows, spread_over_sigma
+from .linking import LinkRule, least_spread, link_rows, most_spread, spread_over_sigma
 from .merging import merge_rows, one_row_each
 from .stated_sigma import failed_fits_note
 
 __all__ = ["Linked", "link_list"]
 
-# Scatter in units of σ above which the 3 σ gate loses a noticeable fraction of the pairs.
+# Scatter in units of σ above which the 3 σ gate loses a noticeable fraction of the pairs. Below its inverse it
+# is told as well: σ are too large.
 _TRUE_SIGMA = 1.3
 # Fewest pairs from which the scatter is judged.
 _FEWEST_PAIRS = 10
 # Share of the pairs that may be joined by chance without being taken off: they do not change the median.
 _FEW_BY_CHANCE = 0.05
+
+
+# On x, y and z.
+_Spread = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def _seen_once(merged: Localizations) -> int:
 
 def _spread_and_warnings(
     table: Localizations, track: Tensor, rule: LinkRule
-) -> tuple[tuple[float, float, float] | None, list[str]]:
+) -> tuple[_Spread | None, list[str]]:
     """`Linked.spread_over_sigma`, and what to know of it."""
     if not len(table):
         return None, ["the list has no rows"]
@@ -94,19 +99,20 @@ def _spread_and_warnings(
     if spread is None:
         return None, []
     found = spread_beyond_chance(table, track, rule)
-    wide = max(spread)
+    of_all = spread
     if found.chance > _FEW_BY_CHANCE * found.pairs:
         spread = found.spread if found.worth >= _FEWEST_PAIRS else None
     # Each molecule of n rows has n − 1 pairs of successive ones.
     pairs = len(table) - int(track.max()) - 1
     if rule.radius_um is not None or pairs < _FEWEST_PAIRS:
         return spread, []
-    return spread, _sigma_doubts(found, spread, wide)
+    return spread, _sigma_doubts(found, spread, of_all)
 
 
-def _sigma_doubts(found: BeyondChance, spread: tuple[float, float, float] | None, wide: float) -> list[str]:
-    """What the scatter within molecules says of the σ; wide: that of all pairs, on the axis of the largest."""
+def _sigma_doubts(found: BeyondChance, spread: _Spread | None, of_all: _Spread) -> list[str]:
+    """What the scatter within molecules says of the σ; of_all: that of all pairs, joined by chance or not."""
     if spread is None:
+        wide = max(of_all)
         few = (
             f"{found.pairs} pairs of rows were joined, and {found.chance:.0f} are joined with the frames in "
             "another order: too few are beyond chance to tell whether the σ are true"
@@ -118,14 +124,34 @@ def _sigma_doubts(found: BeyondChance, spread: tuple[float, float, float] | None
             f"throughout the movie, the σ are too small (pairs scatter by {wide:.1f} times their σ)"
         ]
     worst, pairs = max(spread), int(found.worth)
-    if not _too_wide(worst, pairs):
-        return []
-    return [
-        f"within molecules the positions scatter by {worst:.1f} times their σ (at least "
-        f"{least_spread(worst, pairs):.1f} with 99 % confidence, from {found.pairs} pairs, less "
-        f"{found.chance:.0f} that are joined with the frames in another order too): the σ are too small, and "
-        "molecules come apart; correct the drift first, or give a distance (`radius_nm`)"
-    ]
+    notes = []
+    if _too_wide(worst, pairs):
+        notes.append(
+            f"within molecules the positions scatter by {worst:.1f} times their σ (at least "
+            f"{least_spread(worst, pairs):.1f} with 99 % confidence, from {found.pairs} pairs, less "
+            f"{found.chance:.0f} that are joined with the frames in another order too): the σ are too small, "
+            "and molecules come apart; correct the drift first, or give a distance (`radius_nm`)"
+        )
+    # Where rows have several neighbours, true pairs are missing among those by chance, which are then taken off
+    # too often: the scatter of all pairs, which chance can only widen, must be as small.
+    largest = [max(pair) for pair in zip(spread, of_all, strict=True)]
+    narrow = [axis for axis in range(3) if spread[axis] > 0 and _too_narrow(largest[axis], pairs)]
+    if narrow:
+        axes = ", ".join("xyz"[axis] for axis in narrow)
+        most = max(largest[axis] for axis in narrow)
+        notes.append(
+            f"on {axes} the positions within molecules scatter by only {most:.2f} times their σ (at most "
+            f"{most_spread(most, pairs):.2f} with 99.9 % confidence, from {found.pairs} pairs, "
+            f"{found.chance:.0f} of them by chance): the σ are too large, also those of the linked rows, and "
+            "molecules that lie near each other are joined; check the gain and the baseline of the camera, or "
+            "give a distance (`radius_nm`)"
+        )
+    return notes
+
+
+def _too_narrow(largest: float, pairs: int) -> bool:
+    """Whether the scatter of so many pairs shows σ that are too large."""
+    return pairs >= _FEWEST_PAIRS and largest < 1 / _TRUE_SIGMA and most_spread(largest, pairs) < 1
 
 
 def _too_wide(worst: float, pairs: int) -> bool:

@@ -21,7 +21,15 @@ from ..errors import InputError, refuse_um
 from .assignment import least_total
 from .pairs import pairs_within
 
-__all__ = ["GATE", "LinkRule", "least_spread", "link_rows", "pairs_over_sigma", "spread_over_sigma"]
+__all__ = [
+    "GATE",
+    "LinkRule",
+    "least_spread",
+    "link_rows",
+    "most_spread",
+    "pairs_over_sigma",
+    "spread_over_sigma",
+]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -31,8 +39,10 @@ GATE = 14.156
 
 # Statistical efficiency of the median absolute difference relative to the rms (Rousseeuw & Croux 1993).
 _MEDIAN_EFFICIENCY = 0.37
-# Confidence of the lower bound of `least_spread`.
+# Confidence of the lower bound of `least_spread`, …
 _CONFIDENCE = 0.99
+# … and of the upper one of `most_spread`, of each of three axes.
+_MORE_CONFIDENCE = 0.999
 # Left members searched at once, which limits the memory of their candidates.
 _SEARCH_ROWS = 2**18
 
@@ -136,10 +146,20 @@ def least_spread(spread: float, pairs: int) -> float:
     degrees of freedom; a median has the precision of 0.37 n of them (Rousseeuw & Croux, J. Am. Stat. Assoc.
     88:1273, 1993).
     """
+    return _true_spread(spread, pairs, 1 - _CONFIDENCE)
+
+
+def most_spread(spread: float, pairs: int) -> float:
+    """Upper bound of the true scatter, with 99.9 % confidence, as `least_spread` is the lower one."""
+    return _true_spread(spread, pairs, _MORE_CONFIDENCE)
+
+
+def _true_spread(spread: float, pairs: int, chance: float) -> float:
+    """The true scatter of which so many pairs scatter by more than the measured one with the given chance."""
     from scipy.special import chdtri
 
     degrees = max(1.0, _MEDIAN_EFFICIENCY * pairs)
-    return spread * math.sqrt(degrees / float(chdtri(degrees, 1 - _CONFIDENCE)))
+    return spread * math.sqrt(degrees / float(chdtri(degrees, chance)))
 
 
 def _ends(table: Localizations, order: Ints) -> _Ends:
