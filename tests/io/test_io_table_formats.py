@@ -14,9 +14,19 @@ import pytest
 import scipy.io
 import torch
 
-from deepstorm3d.emitters import Localizations
+from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.io.tables import FORMATS, read_header, read_list, read_table, read_truth, write_table
+from deepstorm3d.io.tables import (
+    FORMATS,
+    TableHeader,
+    open_list_writer,
+    read_header,
+    read_list,
+    read_table,
+    read_truth,
+    write_table,
+    write_truth,
+)
 
 PIXEL = 0.11
 RECORDING: dict[str, Any] = {"pixel_um": PIXEL, "frames": 100, "shape": (121, 150)}
@@ -187,6 +197,72 @@ def test_nan_is_never_written_and_nothing_is_left_behind(name: str, tmp_path: Pa
     with pytest.raises(ValueError, match="NaN"):
         write(tmp_path, name, broken)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("column", ["xyz", "photons", "probability", "sigma_xyz", "share"])
+def test_what_is_not_finite_is_refused_with_its_column_and_rows(
+    name: str, wrong: float, column: str, tmp_path: Path
+):
+    table = dataclasses.replace(two_rows(), share=torch.ones(2))
+    broken = table.columns()[column].clone()
+    broken[1] = wrong
+    with pytest.raises(InputError, match=f"column {column} is NaN or infinite in 1 of 2 rows, first in row 1"):
+        write(tmp_path, name, dataclasses.replace(table, **{column: broken}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_true_emitters_that_are_not_finite_are_refused(tmp_path: Path):
+    truth = Emitters(torch.zeros(2, 3), torch.arange(2), torch.tensor([1.0, torch.nan]), torch.arange(2))
+    with pytest.raises(InputError, match="column photons is NaN or infinite in 1 of 2 rows"):
+        write_truth(tmp_path / "t.csv", truth, **RECORDING)
+    assert list(tmp_path.iterdir()) == []
+
+
+FAR = [2**31 - 1, 2**31, 2**33 + 1, 2**40 + 7, 2**53 - 1]
+
+
+@pytest.mark.parametrize("name", HOLD_LINKS)
+@pytest.mark.parametrize("column", ["track", "molecule"])
+@pytest.mark.parametrize("number", FAR)
+def test_numbers_of_any_size_come_back_as_they_are(name: str, column: str, number: int, tmp_path: Path):
+    numbers = torch.tensor([3, number])
+    table = dataclasses.replace(two_rows(), **{column: numbers})
+    back = getattr(read_table(write(tmp_path, name, table), pixel_um=PIXEL), column)
+    if back is None:
+        pytest.skip("the format has no such column")
+    assert back.tolist() == numbers.tolist()
+
+
+def test_numbers_take_eight_bytes_only_where_they_need_them(tmp_path: Path):
+    for number, kind in ((2**31 - 1, "int32"), (2**31, "int64")):
+        write_table(
+            tmp_path / "t.hdf5",
+            dataclasses.replace(two_rows(), track=torch.tensor([-1, number])),
+            **RECORDING,
+            overwrite=True,
+        )
+        with h5py.File(tmp_path / "t.hdf5") as file:
+            assert [file["locs"].dtype[each].name for each in ("track", "group")] == [kind, kind]
+            assert file["locs"]["group"].tolist() == [-1, number]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_numbers_that_no_table_holds_are_refused(name: str, tmp_path: Path):
+    with pytest.raises(InputError, match=r"column track is a number beyond 9,007,199,254,740,992.*1 of 2 rows"):
+        write(tmp_path, name, dataclasses.replace(two_rows(), track=torch.tensor([0, 2**60])))
+    with pytest.raises(InputError, match="column frame is a number beyond 2,147,483,647"):
+        far = dataclasses.replace(two_rows(), frame=torch.tensor([0, 2**32]))
+        write_table(tmp_path / f"t{ENDING[name]}", far, **{**RECORDING, "frames": 2**33}, format=name)
+
+
+def test_a_growing_list_refuses_numbers_that_its_columns_do_not_hold(tmp_path: Path):
+    like = dataclasses.replace(two_rows(), track=torch.tensor([1, 2]))
+    header = TableHeader(PIXEL, 100, (121, 150))
+    writer = open_list_writer(tmp_path / "t.hdf5", header, like)
+    with pytest.raises(ValueError, match="column track has numbers that int32 does not hold"):
+        writer.append(dataclasses.replace(like, track=torch.tensor([1, 2**33])), frames_done=10)
 
 
 @pytest.mark.parametrize("name", ["smap", "challenge"])

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ... import __version__
 from ...emitters import Localizations
@@ -68,16 +69,19 @@ PRIVATE = "deepstorm3d"
 def row_type(like: Localizations) -> np.dtype[Any]:
     """Picasso's row for a table that has the columns of this one."""
     more = [("len", "<u4")] if like.detections is not None else []
-    more += [("track", "<i4")] if like.track is not None else []
-    more += [("molecule", "<i4")] if like.molecule is not None else []
-    more += [("dye", "<i4")] if like.dye is not None else []
+    numbered = {name: getattr(like, name) for name in ("track", "molecule", "dye")}
+    kinds = {name: _whole(number) for name, number in numbered.items() if number is not None}
+    more += kinds.items()
     more += [(name, "<f4") for name in FRACTIONS if getattr(like, name) is not None]
-    more += (
-        [("group", "<i4")]
-        if any(number is not None for number in (like.track, like.molecule, like.dye))
-        else []
-    )
+    if kinds:
+        more.append(("group", "<i8" if "<i8" in kinds.values() else "<i4"))
     return np.dtype([*((name, ROW[name]) for name in ROW.names or ()), *more])
+
+
+def _whole(number: Tensor) -> str:
+    """The type of a column of whole numbers: four bytes, as Picasso's own, where they hold all."""
+    far = bool(((number < -(2**31)) | (number >= 2**31)).any())
+    return "<i8" if far else "<i4"
 
 
 def described_row_type(recording: Mapping[str, Any]) -> np.dtype[Any]:
@@ -179,6 +183,8 @@ def picasso_rows(table: Localizations, pixel_um: float, dtype: np.dtype[Any]) ->
     for name in dtype.names or ():
         values = columns.get(name, 0)
         rows[name] = values
+        if rows.dtype[name].kind in "iu" and not np.array_equal(rows[name], np.broadcast_to(values, len(rows))):
+            raise ValueError(f"column {name} has numbers that {rows.dtype[name].name} does not hold")
         if not np.isfinite(rows[name]).all():
             raise ValueError(
                 f"column {name} has NaN or infinite values; Picasso would drop these rows silently"

@@ -164,13 +164,15 @@ class PicassoFile:
                     f"{self.path} belongs to another recording ({key} {recording[key]}, now {here[key]})",
                     "give the same movie, or start again (`overwrite=True`)",
                 )
-        there = described_row_type(recording).names or ()
+        row = described_row_type(recording)
+        there = row.names or ()
         if set(there) != set(self._dtype.names or ()):
             differing = ", ".join(sorted(set(there) ^ set(self._dtype.names or ())))
             raise InputError(
                 f"{self.path} was begun with other columns than those to come ({differing})",
                 "go on with the settings of the interrupted run, or start again (`overwrite=True`)",
             )
+        self._dtype = row
         refuse_other_settings(self.path, recording.get("Settings"), self.header)
         # A movie that is still being recorded may have grown since.
         if recording["Frames"] > here["Frames"]:

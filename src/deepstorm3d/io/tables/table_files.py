@@ -17,6 +17,7 @@ from .formats import format_of, format_to_write
 from .growing import TableWriter, claim_table, write_whole
 from .header import TableHeader
 from .thunderstorm import ThunderstormFile, read_thunderstorm_truth
+from .writable import refuse_unwritable
 
 __all__ = [
     "claim_list",
@@ -135,8 +136,8 @@ def write_table(
     ------
     InputError
         For an unknown ending or format, an ending that is not the format's, a pixel or shape that no camera
-        has, rows of frames that the movie has not, an existing file without `overwrite`, or a failed write,
-        after which nothing stands under the final name.
+        has, rows of frames that the movie has not, a column with NaN or infinity, an existing file without
+        `overwrite`, or a failed write, after which nothing stands under the final name.
     """
     refuse_pixel(pixel_um)
     _refuse_shape(shape)
@@ -161,6 +162,7 @@ def write_list(
     path = Path(path)
     kind = format_to_write(path, format)
     claim_list(path, format=format, overwrite=overwrite)
+    refuse_unwritable(localizations)
     if kind.grow is not None:
         growing = kind.grow(unfinished_path(path), header, localizations)
         write_whole(path, growing, localizations, header.frames)
@@ -198,14 +200,15 @@ def write_truth(
     Raises
     ------
     InputError
-        For another ending, a pixel or shape that no camera has, rows of frames that the movie has not, an
-        existing file without `overwrite`, or a failed write.
+        For another ending, a pixel or shape that no camera has, rows of frames that the movie has not, a column
+        with NaN or infinity, an existing file without `overwrite`, or a failed write.
     """
     path = Path(path)
     refuse_pixel(pixel_um)
     _refuse_shape(shape)
     _refuse_beyond(emitters, frames)
     claim_truth(path, overwrite=overwrite)
+    refuse_unwritable(emitters)
     growing = ThunderstormFile(unfinished_path(path), TableHeader(pixel_um, frames, shape), emitters)
     write_whole(path, growing, emitters, frames)
 
