@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -34,6 +36,10 @@ def free_bytes(device: torch.device) -> int | None:
     """Free memory of a device, bytes; None if the system does not report it (for the CPU only Linux does)."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
+    with suppress(OSError, ValueError, IndexError):
+        # What the system would give, files that it keeps in memory among it.
+        report = Path("/proc/meminfo").read_text()
+        return 1024 * int(report.partition("MemAvailable:")[2].split()[0])
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 import torch
 from fitting_scenes import Scene
 from test_fitting_sites import crowd, true_sites
@@ -12,7 +15,7 @@ from deepstorm3d.fitting.sites.climb import climb_sites
 from deepstorm3d.fitting.sites.covariance import Landscape
 from deepstorm3d.fitting.sites.looks import dark_neighbours, gain_of_looks
 from deepstorm3d.fitting.sites.movie import Movie
-from deepstorm3d.fitting.sites.score import score_of_looks, score_over_frames
+from deepstorm3d.fitting.sites.score import _drawn, _new_light, _seen, score_of_looks, score_over_frames
 from deepstorm3d.fitting.sites.shared_information import shared_information
 from deepstorm3d.fitting.sites.state import Sites
 
@@ -64,6 +67,26 @@ def test_a_dim_look_gains_what_its_score_says() -> None:
         look = int(((after.site == site) & (after.image == number)).nonzero()[0, 0])
         sigma = Landscape(frames, after).bound().photons[look : look + 1]
         torch.testing.assert_close(score.left.rsqrt(), sigma, rtol=0.15, atol=0)
+
+
+@pytest.mark.parametrize("share", [None, 0.3])
+def test_compiled_code_sees_new_light_as_tensors_do(share: float | None) -> None:
+    made = crowd(3)
+    land = Landscape(frames_of(made, made.noisy(3)), true_sites(made))
+    view = land.terms[1].views[0]
+    view = replace(view, channel=replace(view.channel, share=share))
+    assert view.image.is_compiled
+    # In the middle, at an edge, outside of it by half a spot, and outside of reach.
+    width = view.light.frames.shape[2] * view.channel.psf.pixel_um
+    x = torch.tensor([0.5 * width, 0.0, width + 0.6, width + 9.0])
+    place = torch.stack([x, x.flip(0).clamp(0, width), torch.tensor([0.3, 0.9, 0.6, 0.5])], 1).double()
+    one, other = _seen(view, place), _drawn(view, _new_light(view, place))
+    assert float(one.looks.abs().amax()) > 0
+    assert float(one.alone[3]) == 0 < float(one.alone[:3].min())
+    for name in ("pull", "alone", "looks", "smooth"):
+        expected = getattr(other, name)
+        scale = float(expected.abs().max())
+        torch.testing.assert_close(getattr(one, name), expected, rtol=0, atol=2e-5 * scale, msg=name)
 
 
 def test_near_its_state_an_image_need_not_be_computed_again_for_a_score() -> None:

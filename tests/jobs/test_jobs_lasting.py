@@ -63,6 +63,16 @@ def test_molecules_of_one_frame_do_not_last() -> None:
     assert found.partners == pytest.approx(found.chance, abs=0.02)
 
 
+def test_few_that_last_are_not_worth_a_fit_over_frames() -> None:
+    once, twice = listed(900, 1), listed(250, 2)
+    found = measure_lasting(Localizations.concat([once, twice]).sort())
+    assert found.partners == pytest.approx(250 / 1400, abs=0.03)
+    assert found.lasts_briefly and not found.lasts
+    assert not measure_lasting(once).lasts_briefly
+    assert not measure_lasting(listed(400, 3)).lasts_briefly
+    assert not measure_lasting(listed(400, 2, step_um=0.2)).lasts_briefly
+
+
 @pytest.mark.parametrize(("step_um", "diffusing"), [(0.03, False), (0.2, False), (0.06, True)])
 def test_molecules_that_move_are_left_to_their_frames(step_um: float, diffusing: bool) -> None:
     found = measure_lasting(listed(400, 6, step_um=step_um, diffusing=diffusing))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Literal
 
 from ..calibration.registration.registration import ChannelList
@@ -27,7 +28,7 @@ from ..localizing.channels_over_frames import ChannelsPass
 from ..localizing.excerpt import Excerpt
 from ..localizing.fits import Method
 from ..localizing.model import Model
-from ..localizing.over_channels import ChannelMovie, OverChannels, refuse_unfit
+from ..localizing.over_channels import ChannelMovie, OverChannels, found_in_blocks, refuse_unfit
 from ..localizing.over_frames import decide
 from ..localizing.run import Run
 from ..watch import SILENT, Part, Watcher
@@ -127,8 +128,7 @@ def _found_together(
     """The list by a network that sees both channels, and what a user should know of it."""
     with opened_together(channels, model, given, watch) as together:
         rows, both = list[Localizations](), together.both
-        for block in both.blocks(0):
-            made = both.localize(block, watch)
+        for _, made in both.found(0, watch):
             rows.append(made.localizations)
             together.summary.add(made)
         found, notes = _over_frames(Localizations.concat(rows), both.movies, both.pair, watch, over_frames)
@@ -160,8 +160,8 @@ def _found(
         pair, notes = transform_of(lists[0], lists[1], given)
         over, summary, rows = OverChannels(movies, [pair]), ChannelsSummary(), list[Localizations]()
         last = Part(watch, 2 * frames, frames, 3 * frames)
-        for block in over.blocks():
-            made = over([each.table for each in lists], block, last)
+        localize = partial(over, [each.table for each in lists])
+        for _, made in found_in_blocks(localize, over.blocks(), movies, last):
             rows.append(made.localizations)
             summary.add(made)
         found, refused = _over_frames(Localizations.concat(rows), movies, pair, watch, over_frames)

@@ -40,6 +40,7 @@ __all__ = [
     "is_small",
     "linearized",
     "photon_bounds",
+    "score_terms",
     "solve_light",
 ]
 
@@ -231,6 +232,25 @@ def division_terms(
         own = slopes._replace(values=slopes.values[rows], windows=slopes.windows[rows])
         of_frame(spline, some_of(molecules, rows), own, pull[frame], stiff[frame], ways, terms[rows])
     return torch.from_numpy(terms)
+
+
+def score_terms(
+    psf: PSF, new: JointState, image: LinearImage, score: Tensor, information: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Products of the images of K molecules that are not in an image's list, see `kernels.score`.
+
+    new: of one frame;  image: of the list;  score, information: (1, H, W).
+    Returns (K, 2), (K, n, p) and (K, k, l), float64.
+    """
+    from .kernels.score import score_terms as of_frame
+
+    (spline, molecules), slopes = molecules_of_state(psf, new), slopes_of(image.jacobian, image.assembly)
+    scene = Scenes(Likelihood(information), image.background, new.begin_px)[0]
+    shapes = ((2,), slopes.values.shape[:2], image.background.shape)
+    terms = tuple(np.zeros((len(new), *shape)) for shape in shapes)
+    of_frame(spline, scene, molecules, slopes, (score[0].contiguous().numpy(), scene.counts), terms)
+    own, others, smooth = (torch.from_numpy(part) for part in terms)
+    return own, others, smooth
 
 
 def deviance(likelihood: Likelihood, model: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..errors import Interrupted
 from ..fitting.sites.channels import FoundInChannels
 from ..io.tables import TableHeader, TableWriter, open_list_writer, read_table
 from ..localizing.channels_over_frames import ChannelsPass
-from ..localizing.over_channels import ChannelMovie
+from ..localizing.over_channels import ChannelMovie, found_in_blocks
 from ..localizing.over_frames import decide, obstacle
 from ..localizing.streaming import Block
 from ..watch import Watcher
@@ -32,13 +32,20 @@ class BothChannels:
     """What finds the molecules of a block of frames in both channels, and where it begins.
 
     localize: of a block;  blocks: from a frame on;  movies: of both channels;
-    pair: from the first to the second.
+    pair: from the first to the second;  seen: is given what was found in each block, in order.
     """
 
     localize: Callable[[Block, Watcher], FoundInChannels]
     blocks: Callable[[int], Sequence[Block]]
     movies: Sequence[ChannelMovie]
     pair: ChannelPair
+    seen: Callable[[FoundInChannels], None] = lambda _: None
+
+    def found(self, begin: int, watch: Watcher) -> Iterator[tuple[Block, FoundInChannels]]:
+        """Yield each block from frame `begin` with its molecules (`found_in_blocks`)."""
+        for block, found in found_in_blocks(self.localize, self.blocks(begin), self.movies, watch):
+            self.seen(found)
+            yield block, found
 
 
 def write_channels_list(
@@ -78,8 +85,7 @@ def write_channels_list(
     keep_transform(out.path, both.pair)
     try:
         with writer.kept_once_begun():
-            for block in both.blocks(writer.next_frame):
-                found = both.localize(block, watch)
+            for block, found in both.found(writer.next_frame, watch):
                 writer.append(found.localizations, frames_done=block[1])
                 summary.add(found)
     except Interrupted:

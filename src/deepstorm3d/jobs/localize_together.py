@@ -125,12 +125,10 @@ def opened_together(
             warn(watch, text)
             summary.warnings.append(text)
 
-        def localize(block: Block, watch: Watcher) -> FoundInChannels:
-            made = found(block, watch)
+        def seen(made: FoundInChannels) -> None:
             quality.add(made.localizations)
-            return made
 
-        yield Together(BothChannels(localize, found.blocks, movies, pair), summary, quality)
+        yield Together(BothChannels(found, found.blocks, movies, pair, seen), summary, quality)
 
 
 def _first_looks(movies: list[ChannelMovie], blocks: list[Block]) -> list[str]:

@@ -15,8 +15,9 @@ from ..fitting.joint import Explained, JointFit
 from ..watch import SILENT, Part, Watcher
 from .out_of_memory import is_out_of_memory
 from .pipeline import Pipeline
+from .tiling import MARGIN_PX
 
-__all__ = ["WithinMemory", "bytes_per_pixel"]
+__all__ = ["WithinMemory", "blocks_at_once", "bytes_per_pixel"]
 
 _SHARE = 0.5  # fraction of the free memory that a batch may use
 _COPIES = 4  # float32 copies of a molecule's image and derivatives that a step of the joint fit needs at a time
@@ -27,11 +28,11 @@ class WithinMemory:
     """A pipeline that uses smaller batches, then smaller tiles, when memory runs out.
 
     A reduced size is kept for all later frames.
-    watch: receives a message when the size is reduced.
+    watch: receives a message when the size is reduced;  at_once: calls that share the memory.
     """
 
-    def __init__(self, pipeline: Pipeline, watch: Watcher = SILENT) -> None:
-        self.pipeline, self._watch = pipeline, watch
+    def __init__(self, pipeline: Pipeline, watch: Watcher = SILENT, *, at_once: int = 1) -> None:
+        self.pipeline, self._watch, self._at_once = pipeline, watch, at_once
         self._batch: int | None = None
 
     def __call__(
@@ -51,7 +52,9 @@ class WithinMemory:
             free = free_bytes(self.pipeline.device)
             bytes_of_frame = bytes_per_pixel(self.pipeline) * photons.shape[1] * photons.shape[2]
             # If the free memory is not known, the whole block is tried first.
-            self._batch = max(1, len(photons) if free is None else int(_SHARE * free / bytes_of_frame))
+            self._batch = max(
+                1, len(photons) if free is None else int(_SHARE * free / self._at_once / bytes_of_frame)
+            )
         while True:
             try:
                 return self._in_batches(photons, weight, around, watch)
@@ -99,6 +102,23 @@ class WithinMemory:
             )
         self.pipeline = dataclasses.replace(self.pipeline, tile_px=tile_px)
         self._watch.message(f"out of memory: going on in tiles of {tile_px} px")
+
+
+def blocks_at_once(pipeline: Pipeline, size: tuple[int, int]) -> int:
+    """Number of blocks that are localized side by side: as many as PyTorch has threads, fewer where memory is
+    short; on a GPU one.
+
+    A frame is fitted by one thread, so that a block of few large frames alone would leave the others idle.
+    size: height and width of a frame, px.
+    """
+    if pipeline.device.type != "cpu":
+        return 1
+    threads, free = torch.get_num_threads(), free_bytes(pipeline.device)
+    if free is None:
+        return threads
+    # Of a block at least one tile of one frame is worked on at a time.
+    height, width = (min(side, pipeline.tile_px + 2 * MARGIN_PX) for side in size)
+    return max(1, min(threads, int(_SHARE * free / (bytes_per_pixel(pipeline) * height * width))))
 
 
 def bytes_per_pixel(pipeline: Pipeline) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -23,12 +24,23 @@ from ..watch import SILENT, Part, Watcher
 from .channel_pipelines import background_spacing_px
 from .excerpt import OpenExcerpt
 from .fits import highest_density
+from .in_order import in_order
 from .light_in_channels import ChannelLight, LightInChannels
+from .memory import blocks_at_once
 from .pipeline import Pipeline
 from .streaming import Block, block_frames
 from .tiling import Tile, localize_in_tiles
+from .watching import BlockWatcher
 
-__all__ = ["ChannelMovie", "FromNetwork", "OverChannels", "fit_of_channels", "refuse_device", "refuse_unfit"]
+__all__ = [
+    "ChannelMovie",
+    "FromNetwork",
+    "OverChannels",
+    "fit_of_channels",
+    "found_in_blocks",
+    "refuse_device",
+    "refuse_unfit",
+]
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,8 @@ class ChannelMovie:
     source: OpenExcerpt
     pipeline: Pipeline
     origin_um: tuple[float, float] = (0.0, 0.0)
+    # A file is read by one thread at a time.
+    _reading: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def corner_um(self) -> tuple[float, float]:
@@ -71,7 +85,9 @@ class ChannelMovie:
     def light(self, begin: int, end: int) -> Likelihood:
         """The likelihood of frames begin … end − 1."""
         here = self.source.at_work(self.pipeline)
-        light = here.light(torch.from_numpy(self.source.read(begin, end).astype(np.float32)))
+        with self._reading:
+            counts = self.source.read(begin, end)
+        light = here.light(torch.from_numpy(counts.astype(np.float32)))
         return Likelihood(light.photons, here.noise, light.weight)
 
 
@@ -122,7 +138,7 @@ class OverChannels:
         """The molecules of a block of frames.
 
         lists: of each channel alone, in the channel's own µm, with absolute frame numbers;  watch: told the
-        frames done, within the block too; it can end the work (Interrupted).
+        frames of the block that are done; it can end the work (Interrupted).
         """
         begin, end = block
         here = []
@@ -130,8 +146,8 @@ class OverChannels:
             rows = found.select((found.frame >= begin) & (found.frame < end))
             x, y = movie.corner_um
             here.append(rows.shift(xyz=(-x, -y, 0.0), frames=-begin))
-        part = _part(watch, self._movies[0].source, block)
-        made = self._fit(here, [movie.light(begin, end) for movie in self._movies], part)
+        lights = [movie.light(begin, end) for movie in self._movies]
+        made = self._fit(here, lights, _in_frames(watch, block))
         return _in_whole(made, self._movies[0], begin)
 
 
@@ -174,8 +190,7 @@ class FromNetwork:
         own = slice(begin - first, end - first)
         found = self._candidates(lights, own)
         rows = torch.arange(own.start, own.stop)
-        part = _part(watch, self._movies[0].source, block)
-        made = self._fit(found, [light.select(rows) for light in lights], part)
+        made = self._fit(found, [light.select(rows) for light in lights], _in_frames(watch, block))
         return _in_whole(made, self._movies[0], begin)
 
     def _candidates(self, lights: Sequence[Likelihood], own: slice) -> Localizations:
@@ -190,6 +205,27 @@ class FromNetwork:
             return pipeline.propose(seen[..., rows, columns])
 
         return localize_in_tiles(proposed, frames[own, 0], field, tile_px=pipeline.tile_px)
+
+
+def found_in_blocks(
+    localize: Callable[[Block, Watcher], FoundInChannels],
+    blocks: Sequence[Block],
+    movies: Sequence[ChannelMovie],
+    watch: Watcher,
+) -> Iterator[tuple[Block, FoundInChannels]]:
+    """Yield each block of frames with its molecules, in order; several are worked on side by side.
+
+    localize: `OverChannels` or `FromNetwork`;  movies: of its channels;  watch: told the frames done; it can
+    end the work (Interrupted).
+    """
+    if not blocks:
+        return
+    first = movies[0]
+    at_once = max(1, blocks_at_once(first.pipeline, first.source.size) // len(movies))
+    within = BlockWatcher(watch, first.source, blocks[0][0])
+    for block, found in zip(blocks, in_order(localize, blocks, at_once, within), strict=True):
+        yield block, found
+        within.block_done(block[1])
 
 
 def fit_of_channels(movies: Sequence[ChannelMovie], pairs: Sequence[ChannelPair]) -> ChannelsFit:
@@ -229,9 +265,9 @@ def _field_of(movie: ChannelMovie) -> Field:
     return Field(*movie.source.size, movie.pipeline.experiment.microscope.pixel_um)
 
 
-def _part(watch: Watcher, source: OpenExcerpt, block: Block) -> Part:
-    """The progress of a block within the run."""
-    return Part(watch, block[0] - source.span[0], block[1] - block[0], source.last - source.span[0])
+def _in_frames(watch: Watcher, block: Block) -> Part:
+    """What watches the fit of a block, whose progress is told in its frames."""
+    return Part(watch, 0, block[1] - block[0], block[1] - block[0])
 
 
 def _in_whole(made: FoundInChannels, first: ChannelMovie, begin: int) -> FoundInChannels:

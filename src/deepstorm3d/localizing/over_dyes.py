@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from ..emitters import Localizations
-from ..errors import InputError
+from ..errors import InputError, Interrupted
 from ..experiment.dyes import dye_optics, of_other_wavelengths
 from ..experiment.experiment import Experiment
 from ..fitting.dyes import DyeFit, DyesInFrames
 from ..fitting.joint import JointFit
 from ..fitting.likelihood import Likelihood
-from ..watch import SILENT, Watcher
+from ..watch import SILENT, Quiet, Watcher
 from .excerpt import OpenExcerpt
 from .fits import build_fit
+from .in_order import in_order
+from .memory import blocks_at_once
 from .pipeline import Pipeline
-from .reading import light_of, read_block
-from .streaming import block_frames
+from .reading import BlockCounts, light_of, read_block
+from .streaming import Block, block_frames
 
 __all__ = ["OverDyes", "dye_fit"]
 
@@ -71,11 +74,15 @@ class OverDyes:
         source = self._source
         begin, last = source.span[0], source.last
         parts: list[DyesInFrames] = []
-        for block in source.blocks(block_frames(source.size, torch.device("cpu"), fitted=True), begin):
-            parts.append(self._of_block(block))
-            watch.progress(block[1] - begin, last - begin)
-            if watch.stopped:
-                break
+        blocks = source.blocks(block_frames(source.size, torch.device("cpu"), fitted=True), begin)
+        coming = ((block, read_block(source, block, self._pipeline.context)) for block in blocks)
+        at_once = blocks_at_once(self._pipeline, source.size)
+        with suppress(Interrupted), closing(in_order(self._of_block, coming, at_once, Quiet(watch))) as found:
+            for end, part in found:
+                parts.append(part)
+                watch.progress(end - begin, last - begin)
+                if watch.stopped:
+                    break
         if not parts:
             nothing = torch.zeros(0)
             empty = (
@@ -88,11 +95,13 @@ class OverDyes:
             *(torch.cat([getattr(part, name) for part in parts]) for name in _COLUMNS),
         )
 
-    def _of_block(self, block: tuple[int, int]) -> DyesInFrames:
+    def _of_block(self, read: tuple[Block, BlockCounts], _: Watcher) -> tuple[int, DyesInFrames]:
+        """Where a block ends, and what it shows."""
+        block, counts = read
         pipeline = self._pipeline
-        light, around = light_of(pipeline, read_block(self._source, block, pipeline.context))
+        light, around = light_of(pipeline, counts)
         candidates = pipeline.propose(light.photons if around is None else around)
         found = self._fit(candidates, Likelihood(light.photons, pipeline.noise, light.weight))
         pixel_um = pipeline.experiment.microscope.pixel_um
         x, y = self._source.roi[0] * pixel_um, self._source.roi[1] * pixel_um
-        return replace(found, localizations=found.localizations.shift((x, y, 0.0), block[0]))
+        return block[1], replace(found, localizations=found.localizations.shift((x, y, 0.0), block[0]))

@@ -60,7 +60,9 @@ def decide(wanted: bool | None, pipeline: Pipeline, found: Localizations) -> Dec
     if wanted:
         return Decision(True, f"fitted over frames, as asked: {lasting.in_words()}", lasting)
     way = "fitted over frames" if lasting.lasts else "single frames"
-    return Decision(lasting.lasts, f"{way}: {lasting.in_words()}", lasting)
+    more = "; `over_frames=True` fits such molecules over frames too, in many times the time of single frames"
+    reason = f"{way}: {lasting.in_words()}{more if lasting.lasts_briefly else ''}"
+    return Decision(lasting.lasts, reason, lasting)
 
 
 def obstacle(pipeline: Pipeline) -> str:

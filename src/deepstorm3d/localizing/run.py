@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from ..analysis.fit_quality import QualitySample
@@ -12,7 +13,8 @@ from ..watch import SILENT, Watcher
 from .blocks import Found, Workers, localize_block
 from .excerpt import OpenExcerpt
 from .first_look import FirstLook
-from .memory import WithinMemory
+from .in_order import in_order
+from .memory import WithinMemory, blocks_at_once
 from .over_frames import Decision
 from .pipeline import Pipeline
 from .reading import BlockCounts, read_block
@@ -132,17 +134,25 @@ class Run:
         return summary
 
     def _here(self, blocks: Iterable[Block], watch: Watcher) -> Iterator[Found]:
-        """Localize the blocks in this process, while the next ones are read."""
-        localize, times = WithinMemory(self.source.at_work(self.pipeline), watch), self.summary.times
+        """Localize the blocks in this process, side by side on the processor, while the next ones are read."""
+        here, times = self.source.at_work(self.pipeline), self.summary.times
+        at_once = blocks_at_once(here, self.source.size)
+        localize = WithinMemory(here, watch, at_once=at_once)
 
         def read(block: Block) -> BlockCounts:
             with times.of("reading"):
                 return read_block(self.source, block, self.pipeline.context)
 
-        for block, counts in read_ahead(blocks, read):
-            with times.of("localizing"):
-                found = localize_block(self.source, localize, block, counts, watch)
-            yield found
+        def localized(read: tuple[Block, BlockCounts], watch: Watcher) -> Found:
+            return localize_block(self.source, localize, *read, watch)
+
+        with closing(in_order(localized, read_ahead(blocks, read), at_once, watch)) as results:
+            while True:
+                with times.of("localizing"):
+                    found = next(results, None)
+                if found is None:
+                    return
+                yield found
 
 
 def _field_notes(field: FieldSpec, shape: tuple[int, int]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -25,10 +27,19 @@ class Assembly:
         self._rows_inside, self._columns_inside = row == self._row, column == self._column
         self.is_inside = not corner.is_cuda and bool(self._rows_inside.all() and self._columns_inside.all())
         """Whether all patches are known to be inside their frames; a GPU is not asked, the host would wait."""
-        self._pixel = (self._row * width)[:, :, None] + self._column[:, None]
+
+    @cached_property
+    def _pixel(self) -> Tensor:
+        """Address of each pixel of the patches in its frame: (N, h, w); compiled code does not ask for it."""
+        return (self._row * self.shape[2])[:, :, None] + self._column[:, None]
+
+    @cached_property
+    def _where(self) -> Tensor:
+        """Address of each pixel of the patches in all frames: (N·h·w,)."""
+        frames, height, width = self.shape
         # Adding and gathering with 32-bit addresses takes half the time of 64-bit ones.
         whole = torch.int32 if frames * height * width < 2**31 else torch.int64
-        self._where = (self._pixel + (frame * (height * width))[:, None, None]).to(whole).flatten()
+        return (self._pixel + (self.frame * (height * width))[:, None, None]).to(whole).flatten()
 
     def _reach(self) -> tuple[Tensor, Tensor]:
         """Rows (N, h) and columns (N, w) of the patches' pixels, which may be outside the frame."""

@@ -6,12 +6,13 @@ A molecule without photons changes nothing, so its gain is known to second order
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ...optics.assembly import Assembly
+from ..compiled import score_terms
 from ..linear import expected_image
 from ..state import JointState
 from .covariance import Landscape
@@ -87,13 +88,11 @@ def _score(land: Landscape, number: int, place: Tensor) -> Score:
     pull = alone = places = photons = place.new_zeros(len(place))
     background = list[Tensor]()
     for k, view in enumerate(terms.views):
-        light = _images(view, place)
-        weighted = light * view.information
-        own = _with_looks(view, state, weighted)
+        seen = _seen(view, place)
+        own = _in_first(view, state, seen.looks)
         places, photons = own if not k else (places + own[0], photons + own[1])
-        background.append(view.image.background.adjoint(weighted).flatten(1).double())
-        pull = pull + (light * view.score).sum((1, 2), dtype=torch.float64)
-        alone = alone + (light * weighted).sum((1, 2), dtype=torch.float64)
+        background.append(seen.smooth)
+        pull, alone = pull + seen.pull, alone + seen.alone
     smooth = torch.cat(background, 1)
     if terms.change is not None:
         pull = pull - torch.cat([places, photons, smooth], 1) @ terms.change
@@ -106,33 +105,67 @@ def _score(land: Landscape, number: int, place: Tensor) -> Score:
     return Score(pull - half.mT @ part.rest - cross @ step, left, alone, cross)
 
 
-def _images(view: View, place: Tensor) -> Tensor:
-    """One photon at each of the places as a channel sees it, each in an image of its own: (K, H, W)."""
-    channel, (_, height, width) = view.channel, view.light.frames.shape
-    xyz, count = place.to(view.light.frames.dtype), len(place)
-    state = JointState(
+@dataclass(frozen=True)
+class _Seen:
+    """Products of the images of one photon at each of K places as a channel sees them, float64.
+
+    pull, alone: (K,) with the score, and with themselves times the information;  looks: (K, n, p) and
+    smooth: (K, k·l) times the information with the derivatives by the unknowns of the image.
+    """
+
+    pull: Tensor
+    alone: Tensor
+    looks: Tensor
+    smooth: Tensor
+
+
+def _seen(view: View, place: Tensor) -> _Seen:
+    """What a channel sees of places (K, q) of the first one."""
+    new = _new_light(view, place)
+    if not view.image.is_compiled:
+        return _drawn(view, new)
+    own, looks, smooth = score_terms(view.channel.psf, new, view.image, view.score, view.information)
+    return _Seen(own[:, 0], own[:, 1], looks, smooth.flatten(1))
+
+
+def _new_light(view: View, place: Tensor) -> JointState:
+    """One photon at each of the places (K, q) of the first channel, as a channel sees it."""
+    xyz, surface = place.to(view.light.frames.dtype), view.channel.surface
+    one = JointState(
         xyz=xyz[:, :3].contiguous(),
         photons=torch.ones_like(xyz[:, 0]),
-        frame=torch.arange(count),
-        coefficients=xyz.new_zeros(count, *channel.surface.shape),
+        frame=torch.zeros(len(place), dtype=torch.int64),
+        coefficients=xyz.new_zeros(1, *surface.shape),
         blur_px=xyz[:, 3].contiguous() if xyz.shape[1] > 3 else None,
     )
-    return expected_image(channel.psf, channel.seen(state), channel.surface, (count, height, width))
+    return view.channel.seen(one)
 
 
-def _with_looks(view: View, state: JointState, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Products of images (K, H, W) with the derivatives of the looks by their places in the first channel,
-    (K, n·q), and by their photons, (K, n), float64.
+def _drawn(view: View, new: JointState) -> _Seen:
+    """`_seen` without compiled code: each place is drawn into an image of its own."""
+    (channel, image), (_, height, width), count = (view.channel, view.image), view.light.frames.shape, len(new)
+    apart = replace(new, frame=torch.arange(count), coefficients=new.coefficients.expand(count, -1, -1))
+    light = expected_image(channel.psf, apart, channel.surface, (count, height, width))
+    weighted = light * view.information
+    corner, looks = image.assembly.corner, len(image.assembly.corner)
+    frame = torch.arange(count).repeat_interleave(looks)
+    cut = Assembly(corner.repeat(count, 1), frame, image.assembly.patch, tuple(light.shape)).cut(weighted)
+    pixels = cut.view(count, looks, image.jacobian.shape[2]).permute(1, 2, 0)
+    return _Seen(
+        (light * view.score).sum((1, 2), dtype=torch.float64),
+        (light * weighted).sum((1, 2), dtype=torch.float64),
+        torch.bmm(image.jacobian, pixels).permute(2, 0, 1).double(),
+        image.background.adjoint(weighted).flatten(1).double(),
+    )
+
+
+def _in_first(view: View, state: JointState, looks: Tensor) -> tuple[Tensor, Tensor]:
+    """Products (K, n, p) by the looks' places in the first channel, (K, n·q), and by their photons, (K, n).
 
     state: of the image, in the first channel.
     """
-    image, channel, count = view.image, view.channel, len(images)
-    corner, looks = image.assembly.corner, len(image.assembly.corner)
-    frame = torch.arange(count).repeat_interleave(looks)
-    cut = Assembly(corner.repeat(count, 1), frame, image.assembly.patch, tuple(images.shape)).cut(images)
-    pixels = cut.view(count, looks, image.jacobian.shape[2]).permute(1, 2, 0)
-    each = torch.bmm(image.jacobian, pixels).permute(2, 0, 1).double()
-    places, photons = torch.cat([each[..., :3], each[..., 4:]], 2), each[..., 3]
+    channel, photons = view.channel, looks[..., 3]
+    places = torch.cat([looks[..., :3], looks[..., 4:]], 2)
     slopes = channel.slopes(state.xyz, places.shape[2])
     if slopes is not None:
         places = (places[..., None, :] @ slopes)[..., 0, :]
