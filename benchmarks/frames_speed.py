@@ -114,8 +114,8 @@ def main() -> None:
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="the working tree of an earlier commit")
     parser.add_argument("--cases", nargs="+", default=CASES, metavar="CASE", help="fig2:N, fig4:N or storm")
     parser.add_argument("--frames", type=int, default=6, help="of 121×121 pixels")
-    parser.add_argument("--storm-frames", type=int, default=8)
-    parser.add_argument("--at-once", type=int, default=8, help="STORM frames at a time")
+    parser.add_argument("--storm-frames", type=int, default=32)
+    parser.add_argument("--at-once", type=int, default=32, help="STORM frames at a time")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = arguments_of(parser)
     if arguments.quick:
