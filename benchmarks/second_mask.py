@@ -59,7 +59,9 @@ def main() -> None:
             print(design_by_fisher(begun(preset("telomeres"), 0.05, 0.0), out, resume=unfinished), flush=True)
         else:
             start = Start(resume=unfinished, model=None if unfinished else "learned")
-            design_mask(begun(experiment(STEPS_OF_BOTH), 0.02, arguments.weight), out, start=start, watch=Printed())
+            design_mask(
+                begun(experiment(STEPS_OF_BOTH), 0.02, arguments.weight), out, start=start, watch=Printed()
+            )
 
 
 if __name__ == "__main__":
