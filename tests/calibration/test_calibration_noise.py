@@ -9,7 +9,7 @@ from torch import Tensor
 from deepstorm3d.calibration.movie_statistics.camera import match_camera
 from deepstorm3d.camera import EmccdCamera, IdealCamera, MinimumSubtractedCamera, ScmosCamera
 from deepstorm3d.errors import InputError
-from deepstorm3d.frames.mean_variance import dark_level, high_pass, noise_line
+from deepstorm3d.frames.mean_variance import DarkLevel, dark_level, high_pass, noise_line
 
 SCMOS = ScmosCamera(baseline=100.0, gain=2.0, read_noise=3.0)
 
@@ -67,6 +67,13 @@ def test_a_fixed_pattern_is_left_out_and_reported():
     assert line.fixed == pytest.approx(20, rel=0.1)
 
 
+def test_light_in_single_frames_has_its_whole_slope_though_the_mean_of_few_frames_is_subtracted():
+    light = torch.full((4, 400, 400), 20.0)
+    for number in range(4):
+        light[number, :, 100 * number : 100 * (number + 1)] = 200.0
+    assert noise_line(expose(SCMOS, light)).slope == pytest.approx(2.0, rel=0.03)
+
+
 def test_saturated_pixels_say_nothing():
     camera = SCMOS.with_(saturation=400.0)
     line = noise_line(expose(camera, ramp()), saturation=400.0)
@@ -97,6 +104,84 @@ def test_what_is_known_decides_between_baseline_and_read_noise():
     assumed = match_camera(counts, ScmosCamera(read_noise=3.0)).camera
     assert isinstance(assumed, ScmosCamera)
     assert assumed.baseline == pytest.approx(100.0, abs=4)
+
+
+def exposed_dark(camera: ScmosCamera | EmccdCamera) -> DarkLevel:
+    return dark_level(expose(camera, torch.zeros(60, 96, 96), seed=5))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("gain", [0.45, 2.2])
+@pytest.mark.parametrize("light", [60.0, 100.0])
+def test_a_dark_movie_is_a_point_of_the_line(light: float, gain: float, seed: int):
+    """Frames of about even light: the slope by themselves is off by tenths, or cannot be told."""
+    true = ScmosCamera(baseline=300.0, gain=gain, read_noise=1.6)
+    counts = expose(true, with_spots(torch.full((20, 96, 96), light)), seed)
+    dark = exposed_dark(true)
+    found = match_camera(counts, ScmosCamera(), dark=dark)
+    camera, line = found.camera, found.line
+    assert isinstance(camera, ScmosCamera)
+    assert line.slope_sigma < 0.02 * gain
+    assert camera.gain == pytest.approx(gain, abs=3 * line.slope_sigma)
+    assert camera.baseline == pytest.approx(300.0, abs=0.1)
+    assert camera.read_noise == pytest.approx(1.6, rel=0.03)
+    assert not found.warnings
+    assert any(note.startswith(f"gain {camera.gain:.4g} ± ") for note in found.notes)
+    assert line.slope_sigma < 0.3 * noise_line(counts).slope_sigma
+
+
+def test_the_dark_point_lies_on_the_line_of_an_emccd_too():
+    true = EmccdCamera(em_gain=100.0, gain=0.2, baseline=300.0, spurious_charge=0.0)
+    found = match_camera(
+        expose(true, torch.full((20, 96, 96), 50.0)), EmccdCamera(em_gain=100.0), dark=exposed_dark(true)
+    ).camera
+    assert isinstance(found, EmccdCamera)
+    assert found.gain == pytest.approx(0.2, rel=0.03)
+    assert found.baseline == pytest.approx(300.0, abs=0.3)
+    assert found.read_noise == pytest.approx(true.read_noise, rel=0.04)
+
+
+def test_where_no_gain_can_be_told_the_dark_movie_or_the_baseline_still_holds():
+    true = ScmosCamera(baseline=300.0, gain=1.0, read_noise=2.0)
+    counts, dark = expose(true, torch.full((2, 96, 96), 0.05)), exposed_dark(true)
+    found = match_camera(counts, ScmosCamera(gain=0.5), dark=dark)
+    assert isinstance(found.camera, ScmosCamera)
+    assert (found.camera.gain, found.camera.baseline) == (0.5, dark.baseline)
+    assert found.camera.read_noise == pytest.approx(4.0, rel=0.02)
+    assert "the camera's gain of 0.5 is kept" in " ".join(found.warnings)
+    given = match_camera(expose(true, torch.full((12, 96, 96), 50.0)), ScmosCamera(gain=0.5), baseline=310.0)
+    assert isinstance(given.camera, ScmosCamera)
+    assert (given.camera.gain, given.camera.baseline) == (0.5, 310.0)
+    assert match_camera(counts, ScmosCamera(gain=0.5)).camera == ScmosCamera(gain=0.5)
+
+
+def test_a_dark_movie_of_other_settings_is_told():
+    counts = expose(SCMOS, ramp(40))
+    other = match_camera(counts, ScmosCamera(), dark=exposed_dark(SCMOS.with_(baseline=10.0)))
+    assert "the dark movie does not lie on the line" in " ".join(other.warnings)
+    assert isinstance(other.camera, ScmosCamera)
+    assert other.camera.gain == pytest.approx(2.0, rel=0.05)
+    with pytest.raises(InputError, match="600"):
+        match_camera(counts, ScmosCamera(), dark=exposed_dark(SCMOS.with_(baseline=600.0)))
+
+
+def test_a_baseline_that_cannot_be_right_is_told_with_both_numbers():
+    counts = expose(ScmosCamera(gain=0.45), ramp(40, 20.0, 200.0))
+    high = " ".join(match_camera(counts, ScmosCamera(), baseline=130.0).warnings)
+    assert "130 ADU, is above the mean of the darkest parts" in high
+    low = match_camera(counts, ScmosCamera(), baseline=-5.0)
+    assert "-5 ADU, is below 9" in " ".join(low.warnings)
+    assert isinstance(low.camera, ScmosCamera)
+    assert low.camera.baseline == -5.0
+    assert not match_camera(counts, ScmosCamera(), baseline=100.0).warnings
+
+
+def test_a_baseline_below_0_that_the_noise_says_is_told():
+    counts = expose(ScmosCamera(baseline=0.0, gain=2.0, read_noise=0.0), ramp(40, 20.0, 200.0)) - 30
+    found = match_camera(counts, ScmosCamera(read_noise=0.0))
+    assert isinstance(found.camera, ScmosCamera)
+    assert found.camera.baseline == 0.0
+    assert "the noise says a baseline of -" in " ".join(found.notes)
 
 
 def test_an_ideal_camera_stays_ideal_and_an_emccd_shares_its_gain():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,6 +28,9 @@ _BELIEVED = 0.1
 _LEAST_SPAN = 1.15
 # Number of high-passed pixels that count as one, because neighbours share noise.
 _SHARED = 3.0
+# The same over all bins together, which share noise with one another: sum of the squared autocorrelation of the
+# filter. It is what a line through a point without light depends on.
+_SHARED_BY_ALL = 6.9
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,7 +41,8 @@ class NoiseLine(Brief):
     electron times the excess noise factor;  zero: mean count at which the line has no variance, baseline −
     gain·read noise², ADU;  slope_sigma, zero_sigma: one σ;  misfit: χ² per degree of freedom of the line, 1
     for a straight one;  fixed: rms of the pixel-scale pattern that is the same in all frames, ADU;
-    saturated: fraction of pixels at or above the saturation.
+    saturated: fraction of pixels at or above the saturation;  dark: the point without light that the line goes
+    through too, None where it is of the movie alone.
     """
 
     mean: Tensor
@@ -50,6 +55,7 @@ class NoiseLine(Brief):
     misfit: float
     fixed: float
     saturated: float
+    dark: DarkLevel | None = None
 
     @property
     def trouble(self) -> str:
@@ -59,18 +65,61 @@ class NoiseLine(Brief):
                 f"the variance does not rise clearly with the mean (slope {self.slope:.3g} ± "
                 f"{self.slope_sigma:.2g} ADU per photon)"
             )
+        if self.dark is not None:
+            return ""
         span = (float(self.mean[-1]) - self.zero) / max(float(self.mean[0]) - self.zero, 1e-9)
         if span < _LEAST_SPAN:
             return f"the frames are about equally bright everywhere (from 1 to {span:.2f} times the light)"
         return ""
 
+    def through(self, dark: DarkLevel) -> NoiseLine:
+        """The line of the same frames and of a dark movie, whose mean and variance are one point more.
+
+        Without it the slope and the zero are told apart by the brightness alone, which in frames of few
+        molecules is about the same everywhere; the dark point tells the zero, and all light the slope.
+        """
+        mean, variance = self.mean - dark.baseline, self.variance - dark.read_noise_adu**2
+        x, y = torch.cat([mean.new_zeros(1), mean]), torch.cat([variance.new_zeros(1), variance])
+        floor = 0.1 * float(self.variance.min().clamp(min=1e-6))
+        relative = self.spread / (self.slope * (self.mean - self.zero)).clamp(min=floor)
+
+        def fitted(slope: float, spread: Tensor) -> tuple[float, float, Tensor, float]:
+            lone = math.hypot(dark.variance_sigma, slope * dark.baseline_sigma)
+            return _straight(
+                x, y, torch.cat([spread.new_tensor([max(lone, 1e-4 * float(spread.min()))]), spread])
+            )
+
+        spread = self.spread
+        slope, intercept, covariance, misfit = fitted(self.slope, spread)
+        for _ in range(3):
+            spread = relative * (slope * mean + intercept + dark.read_noise_adu**2).clamp(min=floor)
+            slope, intercept, covariance, misfit = fitted(slope, spread)
+        covariance = covariance * (_SHARED_BY_ALL / _SHARED)
+        level = intercept + dark.read_noise_adu**2
+        zero, zero_sigma = _zero(slope, level, covariance)
+        return replace(
+            self,
+            spread=spread,
+            slope=slope,
+            zero=dark.baseline + zero,
+            slope_sigma=float(covariance[0, 0].sqrt()),
+            zero_sigma=zero_sigma,
+            misfit=misfit,
+            dark=dark,
+        )
+
 
 @dataclass(frozen=True)
 class DarkLevel:
-    """Values from frames without light: baseline and read noise, ADU, the latter without rounding."""
+    """Values from frames without light: baseline and read noise, ADU, the latter without rounding.
+
+    baseline_sigma, variance_sigma: one σ of the baseline, ADU, and of the square of the read noise, ADU².
+    """
 
     baseline: float
     read_noise_adu: float
+    baseline_sigma: float = 0.0
+    variance_sigma: float = 0.0
 
 
 def high_pass(frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,9 +148,9 @@ def noise_line(
 
     counts: (B, H, W) ADU;  saturation: count from which a pixel is not used;  whole: whether the file contains
     integers, whose rounding adds 1/12 ADU².  With `pattern_from` frames or more, the pattern that is the same
-    in all frames (fixed pattern of a camera) is subtracted; where a molecule is bright in one frame of n only,
-    that lowers the slope by 1/n.  Positions are sorted into bins by the brightness of the pixels around them,
-    which share no noise with them: otherwise the bright bins would collect upward fluctuations (Wald 1940).
+    in all frames (fixed pattern of a camera) is subtracted.  Positions are sorted into bins by the brightness
+    of the pixels around them, which share no noise with them: otherwise the bright bins would collect upward
+    fluctuations (Wald 1940).
     Raises InputError where fewer than 2,000 positions are left, as in frames below 13 px.
     """
     if min(counts.shape[1:]) < _AROUND_PX:
@@ -113,13 +162,16 @@ def noise_line(
     frames = counts.float()
     noise, mean = high_pass(frames)
     fixed, total = torch.zeros_like(noise[0]), len(frames)
+    squares = noise.square()
     if total >= pattern_from:
         fixed = noise.mean(0)
-        noise = (noise - fixed) / (1 - 1 / total) ** 0.5
+        squares = (noise - fixed).square()
+        # Subtracting the mean takes 2/n of a frame's own variance and brings 1/n of the mean of all frames.
+        squares = (squares - squares.mean(0) / (total - 1)) / (1 - 2 / total)
     usable, saturated = _usable(frames, saturation)
     place = _around(frames)
     usable = usable & place.isfinite()
-    square, mean, place = noise.square()[usable], mean[usable], place[usable]
+    square, mean, place = squares[usable], mean[usable], place[usable]
     if len(place) < 2000:
         raise InputError(
             f"only {len(place)} pixels of these frames can be used to measure the noise, at least 2,000 are "
@@ -137,9 +189,7 @@ def noise_line(
         expected = (slope * means + intercept).clamp(min=0.1 * float(variances.min().clamp(min=1e-6)))
         spread = expected * (2 * _SHARED / counted).sqrt()
         slope, intercept, covariance, misfit = _straight(means, variances, spread)
-    zero = -intercept / slope if slope else 0.0
-    # Error propagation of a ratio, to first order.
-    gradient = means.new_tensor([intercept / slope**2, -1 / slope]) if slope else means.new_zeros(2)
+    zero, zero_sigma = _zero(slope, intercept, covariance)
     pattern = float(fixed.square().mean()) - float(square.mean()) / total if total >= pattern_from else 0.0
     return NoiseLine(
         mean=means,
@@ -148,7 +198,7 @@ def noise_line(
         slope=slope,
         zero=zero,
         slope_sigma=float(covariance[0, 0].sqrt()),
-        zero_sigma=float((gradient @ covariance @ gradient).sqrt()),
+        zero_sigma=zero_sigma,
         misfit=misfit,
         fixed=max(pattern, 0.0) ** 0.5,
         saturated=saturated,
@@ -186,7 +236,13 @@ def dark_level(counts: Tensor, *, whole: bool = True) -> DarkLevel:
             "record them with the shutter closed",
         )
     rounding = 1 / 12 if whole else 0.0
-    return DarkLevel(float(frames.mean()), max(float(variance.mean()) - rounding, 0.0) ** 0.5)
+    # Levels of whole frames and of whole pixels: a baseline that drifts, and pixels unlike each other, are told
+    # less well. Noise below the step of a count leaves a level that is known to that step alone.
+    of_frames = float(frames.mean((1, 2)).std()) / len(frames) ** 0.5
+    step = rounding**0.5 if float(variance.mean()) < rounding else 0.0
+    of_pixels = float(variance.std()) / variance.numel() ** 0.5 if variance.numel() > 1 else 0.0
+    read_noise = max(float(variance.mean()) - rounding, 0.0) ** 0.5
+    return DarkLevel(float(frames.mean()), read_noise, math.hypot(of_frames, step), max(of_pixels, step**2))
 
 
 def _usable(frames: Tensor, saturation: float) -> tuple[Tensor, float]:
@@ -224,6 +280,14 @@ def _binned(place: Tensor, mean: Tensor, square: Tensor) -> tuple[Tensor, Tensor
     enough = counted >= 100
     order = means[enough].argsort()
     return means[enough][order], squares[enough][order], counted[enough][order]
+
+
+def _zero(slope: float, intercept: float, covariance: Tensor) -> tuple[float, float]:
+    """Where a line is 0, and its σ by error propagation of a ratio, to first order."""
+    if not slope:
+        return 0.0, 0.0
+    gradient = covariance.new_tensor([intercept / slope**2, -1 / slope])
+    return -intercept / slope, float((gradient @ covariance @ gradient).sqrt())
 
 
 def _straight(x: Tensor, y: Tensor, sigma: Tensor) -> tuple[float, float, Tensor, float]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...camera import Camera, ReadOut
+from ...errors import InputError
 from ...frames.mean_variance import DarkLevel, NoiseLine, noise_line, noise_map
 
 __all__ = ["CameraMatch", "match_camera", "noise_over_field"]
@@ -18,6 +19,10 @@ _SLOPE_TOLERANCE = 0.05
 # And if the level without light differs from 0 by less than this, ADU.
 _ZERO_TOLERANCE = 5.0
 _STRAIGHT = 10.0
+# A dark movie belongs to the frames if it changes the slope of their line by less than this, relative, or than
+# so many σ; a baseline if it is less than so many σ below the zero of the line.
+_SAME_SLOPE = 0.1
+_APART = 5.0
 # Read noise of a camera of which nothing is known, electrons rms: that of common sCMOS cameras.
 _ASSUMED_READ_NOISE = 1.6
 # Number of cells along each side of the field in which the noise of minimum-subtracted frames is measured.
@@ -53,10 +58,10 @@ def match_camera(
     counts: (B, H, W) ADU;  camera: what is known so far;  dark: of frames without light;  baseline: ADU, known
     from elsewhere;  whole: whether the file holds whole numbers.
     The line has a slope and a zero, the camera has gain, baseline and read noise: one of the last two must be
-    known. A dark movie gives both; a known baseline gives the read noise; else the camera's read noise is
-    kept and gives the baseline.  Minimum-subtracted frames have no gain; there the noise over the field is
-    measured.
-    Raises InputError where too few pixels can be used.
+    known. A dark movie gives both, and is a point of the line, so that frames of even light tell the gain too;
+    a known baseline gives the read noise; else the camera's read noise is kept and gives the baseline.
+    Minimum-subtracted frames have no gain; there the noise over the field is measured.
+    Raises InputError where too few pixels can be used, and where the dark movie is brighter than the frames.
     """
     line = noise_line(counts, saturation=camera.saturation, whole=whole)
     warnings = _general(line)
@@ -65,9 +70,10 @@ def match_camera(
     if camera.maps_named():
         notes = ["the camera has maps, which are kept as they are"]
         return CameraMatch(camera, line, warnings, notes)
+    if dark is not None:
+        line = _through_dark(line, dark, warnings)
     if line.trouble:
-        warnings.append(f"the movie cannot tell the gain: {line.trouble}; the camera's values are kept")
-        return CameraMatch(camera, line, warnings, [])
+        return _without_gain(camera, line, dark, baseline, warnings)
     if camera.counts_photons and dark is None and baseline is None:
         near_zero = abs(line.zero) < max(_ZERO_TOLERANCE, 3 * line.zero_sigma)
         if abs(line.slope - 1) < max(_SLOPE_TOLERANCE, 3 * line.slope_sigma) and near_zero:
@@ -77,14 +83,59 @@ def match_camera(
     return _with_gain(camera, line, dark, baseline, warnings)
 
 
+def _through_dark(line: NoiseLine, dark: DarkLevel, warnings: list[str]) -> NoiseLine:
+    """The line through the dark movie's point; that of the movie alone where the settings of the two differ.
+
+    Raises InputError where the dark movie is brighter than the frames.
+    """
+    brightest = float(line.mean[-1])
+    if dark.baseline >= brightest:
+        raise InputError(
+            f"the dark movie has a mean of {dark.baseline:.4g} ADU, the brightest parts of the frames one of "
+            f"{brightest:.4g} ADU: it does not belong to them",
+            "give one of the same camera with the same settings, with the shutter closed",
+        )
+    both = line.through(dark)
+    apart = abs(both.slope - line.slope)
+    if line.trouble or apart < max(_SAME_SLOPE * line.slope, _APART * line.slope_sigma):
+        return both
+    warnings.append(
+        f"the dark movie does not lie on the line of variance against mean of the frames: with it the slope "
+        f"is {both.slope:.3g} ADU, without it {line.slope:.3g} ± {line.slope_sigma:.2g} ADU, which is taken; "
+        "was it recorded with the same camera, gain and exposure?"
+    )
+    return line
+
+
+def _without_gain(
+    camera: Camera, line: NoiseLine, dark: DarkLevel | None, baseline: float | None, warnings: list[str]
+) -> CameraMatch:
+    """The camera with its own gain, and what the dark movie or the user says of its baseline and read noise."""
+    gain = camera.read_out.gain
+    noise = None if camera.counts_photons else camera.read_out.read_noise
+    kept, matched = "the camera's values are kept", None
+    if gain is not None and dark is not None:
+        matched = camera.with_read_out(ReadOut(gain, dark.baseline, dark.read_noise_adu / gain))
+        kept = f"the camera's gain of {gain:g} is kept; baseline and read noise are those of the dark movie"
+    elif gain is not None and baseline is not None:
+        rms = _ASSUMED_READ_NOISE if noise is None else noise
+        matched = camera.with_read_out(ReadOut(gain, baseline, rms))
+        kept = f"the camera's gain of {gain:g} is kept, and the baseline that was given is taken"
+    told = [*warnings, f"the movie cannot tell the gain: {line.trouble}; {kept}"]
+    if matched is None:
+        return CameraMatch(camera, line, told, [])
+    return CameraMatch(matched, line, [*told, *_doubts_of_baseline(line, None if dark else baseline)], [])
+
+
 def _with_gain(
     camera: Camera, line: NoiseLine, dark: DarkLevel | None, baseline: float | None, warnings: list[str]
 ) -> CameraMatch:
     """A camera of the line's slope; gain in ADU per electron that is read out."""
-    gain = line.slope / (camera.pixel_noise().excess * camera.multiplication)
+    per_electron = 1 / (camera.pixel_noise().excess * camera.multiplication)
+    gain = line.slope * per_electron
     known = None if camera.counts_photons else camera.read_out.read_noise
     rms = _ASSUMED_READ_NOISE if known is None else known
-    notes: list[str] = []
+    notes = [f"gain {gain:.4g} ± {line.slope_sigma * per_electron:.1g} ADU per electron"]
     if dark is not None:
         level, rms = dark.baseline, dark.read_noise_adu / gain
         notes.append("baseline and read noise are those of the dark movie")
@@ -104,11 +155,37 @@ def _with_gain(
         level = line.zero + (gain * rms) ** 2 / line.slope
         whose = "that is assumed, for nothing says it" if known is None else "that is taken as given"
         notes.append(f"baseline for a read noise of {rms:g} e- {whose}; a dark movie would tell both (`dark`)")
-    matched = camera.with_read_out(ReadOut(gain, max(level, 0.0), rms))
+        if level < 0:
+            notes.append(f"the noise says a baseline of {level:.3g} ± {line.zero_sigma:.2g} ADU: 0 is taken")
+            level = 0.0
+    matched = camera.with_read_out(ReadOut(gain, level, rms))
     if matched is None:
         notes = [f"a movie cannot tell the values of a camera of kind {camera.kind}: they are kept"]
         matched = camera
+    if dark is None:
+        warnings = [*warnings, *_doubts_of_baseline(line, baseline)]
     return CameraMatch(matched, line, warnings, notes)
+
+
+def _doubts_of_baseline(line: NoiseLine, baseline: float | None) -> list[str]:
+    """In words, why a baseline that was given cannot be that of these frames."""
+    if baseline is None:
+        return []
+    darkest = float(line.mean[0])
+    if baseline > darkest:
+        fault = (
+            f"above the mean of the darkest parts of the frames, {darkest:.4g} ADU, where the light would be "
+            "below 0"
+        )
+    elif not line.trouble and baseline < line.zero - max(_ZERO_TOLERANCE, _APART * line.zero_sigma):
+        fault = (
+            f"below {line.zero:.4g} ± {line.zero_sigma:.2g} ADU, where the noise of the frames says that there "
+            "is no light"
+        )
+    else:
+        return []
+    remedy = "give the right one (`baseline`), or a dark movie (`dark`)"
+    return [f"the baseline that was given, {baseline:g} ADU, is {fault}: {remedy}"]
 
 
 def _minimum_subtracted(counts: Tensor, camera: Camera, line: NoiseLine, warnings: list[str]) -> CameraMatch:
@@ -139,8 +216,6 @@ def noise_over_field(counts: Tensor, camera: Camera, baseline: float) -> Camera:
 
 def _slope_within(counts: Tensor) -> tuple[float, float]:
     """Slope of variance over mean from places of one part of the field, where the subtracted level is alike."""
-    from ...errors import InputError
-
     slopes, weights = [], []
     for band in counts.tensor_split(_REGIONS, dim=1):
         for part in band.tensor_split(_REGIONS, dim=2):
