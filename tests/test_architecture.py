@@ -20,7 +20,7 @@ LAYERS = (
     (
         *("errors", "watch", "spec", "kinds", "noise", "emitters", "columns", "field", "extent", "chip"),
         *("channels", "complaints", "draws", "front_door", "streams", "maxima", "psf_volume", "supergaussian"),
-        *("numba_cache", "devices", "brief", "arguments"),
+        *("numba_cache", "devices", "brief", "arguments", "file_lock"),
     ),
     ("camera", "optics", "io", "analysis", "rendering", "pixels"),
     ("simulation", "localizer", "fitting"),

@@ -166,14 +166,21 @@ def test_a_mask_that_is_being_learnt_can_be_tabulated() -> None:
     assert not table(torch.tensor([[0.0, 0.0, 3.1]])).values.requires_grad
 
 
+def test_a_single_plane_is_refused_with_a_range_that_is_taken() -> None:
+    with pytest.raises(InputError, match=r"single plane 0.5 µm.*: 0.5 to 0.51 µm") as told:
+        TabulatedPSF(source(15), (0.5, 0.5))
+    assert "blur" not in str(told.value)
+    table = TabulatedPSF(source(15), (0.5, 0.51))
+    assert bool(table(torch.tensor([[0.0, 0.0, 0.505]]), torch.tensor([1.0])).values.isfinite().all())
+
+
 def test_ranges_the_wrong_way_round_are_refused() -> None:
-    for z, blur in (
-        ((3.0, 3.0), (1.0, 1.0)),
-        ((4.0, 3.0), (1.0, 1.0)),
-        ((3.0, 4.0), (1.2, 0.8)),
-        ((3.0, 4.0), (-1, 1)),
+    for z, blur, told in (
+        ((4.0, 3.0), (1.0, 1.0), "depths 4 to 3 µm must be given as low, high"),
+        ((3.0, 4.0), (1.2, 0.8), "blurs 1.2 to 0.8 px must be given as low, high"),
+        ((3.0, 4.0), (-1, 1), "blurs -1 to 1 px must be given as low, high"),
     ):
-        with pytest.raises(InputError, match="low, high"):
+        with pytest.raises(InputError, match=f"^the range of {told}"):
             TabulatedPSF(source(9), z, blur_range=blur)
     with pytest.raises(ValueError, match="use 11 or more"):
         TabulatedPSF(ScalarPSF(COARSE, MASK, patch_px=9), (3.0, 4.0))

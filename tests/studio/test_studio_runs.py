@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from deepstorm3d.errors import InputError
+from deepstorm3d.file_lock import held, take
 from deepstorm3d.studio.runs.commands import as_typed, clashing, output_of
-from deepstorm3d.studio.runs.lock import held, take
 from deepstorm3d.studio.runs.places import RunPlaces
 from deepstorm3d.studio.runs.record import Run, read_run
 from deepstorm3d.studio.runs.shelf import Shelf

@@ -117,18 +117,18 @@ def _lists_of_each(out: ListFile) -> tuple[Path, Path]:
 
     Where nothing is to be gone on with, those of an earlier run are deleted before any work, with all that it
     left unfinished: `resume` after this run would take them for this one's.
-    Raises InputError where they are there and may not be replaced.
+    Raises InputError where they are there and may not be replaced, and where another run is writing one.
     """
     first, second = (beside(out.path, f".{name}.hdf5") for name in ("first", "second"))
     if not out.resume:
         for path in (first, second):
             claim_name(path, overwrite=out.overwrite)
     if out.overwrite and not out.resume:
+        for path in (first, second, out.path):
+            discard_growing(part_path(path))
         for path in (first, second):
             for earlier in (path, path.with_suffix(".yaml")):
                 earlier.unlink(missing_ok=True)
-        for path in (first, second, out.path):
-            discard_growing(part_path(path))
     return first, second
 
 

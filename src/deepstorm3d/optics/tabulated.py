@@ -71,8 +71,7 @@ class TabulatedPSF(nn.Module):
         self.derived: dict[str, object] = {}
         if oversampling not in (1, 2):
             raise ValueError(f"oversampling must be 1 or 2, got {oversampling}")
-        if not z_range[0] < z_range[1] or not 0 <= blur_range[0] <= blur_range[1]:
-            raise InputError(f"z range {z_range} µm and blur range {blur_range} px must be given as low, high")
+        _check_ranges(z_range, blur_range)
         self._pixel_um, self._patch_px = source.pixel_um, source.patch_px - 2 * _MARGIN_PX
         if self._patch_px < 5:
             raise ValueError(
@@ -312,3 +311,19 @@ def _spline(distance: Tensor) -> Tensor:
     """Cubic B-spline at a distance in samples: 2/3 − d² + |d|³/2 inside 1, (2 − |d|)³/6 inside 2."""
     d = distance.abs()
     return torch.where(d < 1, 2 / 3 - d * d + d**3 / 2, (2 - d).clamp(min=0) ** 3 / 6)
+
+
+def _check_ranges(z_range: tuple[float, float], blur_range: tuple[float, float]) -> None:
+    """Raise InputError for depths that are no range, and for blurs that are none, each by itself."""
+    low, high = z_range
+    if low == high:
+        raise InputError(
+            f"the depths are the single plane {low:g} µm, and a PSF is tabulated over a range of depths",
+            f"give a range as wide as the sample, 10 nm for a thin one: {low:g} to {low + 0.01:g} µm",
+        )
+    if not low < high:
+        raise InputError(f"the range of depths {low:g} to {high:g} µm must be given as low, high")
+    if not 0 <= blur_range[0] <= blur_range[1]:
+        raise InputError(
+            f"the range of blurs {blur_range[0]:g} to {blur_range[1]:g} px must be given as low, high, from 0"
+        )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ..parts import claim_name, explain_write_errors, part_path
+from ..sole_writer import SoleWriter
 
 __all__ = ["MovieWriter"]
 
@@ -30,7 +31,8 @@ class MovieWriter:
 
     path: .tif or .tiff;  frames, shape (height, width): of the whole movie;  pixel_um: object pixel, µm;
     spacing_um: distance from image to image, which makes them the planes of a stack, µm.
-    Raises InputError for a bad name, an existing file without `overwrite`, or a failed write.
+    Raises InputError for a bad name, an existing file without `overwrite`, one that another process is writing,
+    or a failed write.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class MovieWriter:
         self.clipped = 0
         self._part = part_path(self.path)
         size = frames * shape[0] * shape[1] * self.dtype.itemsize
+        self._sole = SoleWriter(self._part, self.path)
         with self._explained():
             self._tiff = tifffile.TiffWriter(self._part, bigtiff=size + 512 * frames > CLASSIC_TIFF_BYTES)
 
@@ -114,6 +117,7 @@ class MovieWriter:
                 os.replace(self._part, self.path)
         finally:
             self._part.unlink(missing_ok=True)
+            self._sole.release()
 
     def discard(self) -> None:
         """Give up: nothing remains on the disk."""
@@ -124,6 +128,7 @@ class MovieWriter:
             self._tiff.filehandle.close()
         finally:
             self._part.unlink(missing_ok=True)
+            self._sole.release()
 
     def _explained(self) -> Any:
         return explain_write_errors(self.path, "Then run again.")

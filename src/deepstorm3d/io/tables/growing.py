@@ -13,6 +13,7 @@ from ...emitters import Emitters, Localizations
 from ...errors import InputError, Interrupted
 from ..movies.raw_movie import RAW_SUFFIXES
 from ..parts import claim_name, explain_write_errors
+from ..sole_writer import SoleWriter
 
 __all__ = ["GrowingFile", "TableWriter", "claim_table", "discard_growing", "other_sigma", "write_whole"]
 
@@ -46,6 +47,7 @@ class TableWriter(Generic[Table]):
     A context manager: a clean end is `finish`; an exception (Ctrl-C too) leaves the part file, from
     which ``resume=True`` goes on. `next_frame`: frames done so far, the first one still to do; `rows`: written.
     goes_on: whether the work can go on from a part; else none is left, and one that lies there is replaced.
+    Raises InputError where another process is writing this table (`SoleWriter`), whatever else is asked.
     """
 
     def __init__(
@@ -59,10 +61,20 @@ class TableWriter(Generic[Table]):
         claim_table(growing.companions(path), overwrite=overwrite)
         _refuse_foreign_sidecars(growing.companions(growing.path))
         part = growing.path
+        self._sole = SoleWriter(part, path)
+        try:
+            self._begin(part, overwrite=overwrite, resume=resume)
+        except BaseException:
+            self._sole.release()
+            raise
+
+    def _begin(self, part: Path, *, overwrite: bool, resume: bool) -> None:
+        """Go on with the part, or start an empty one.  Raises InputError where neither may be."""
+        growing = self._file
         if resume and part.exists():
             with self._explained():
                 self.next_frame, self.rows = growing.resume()
-        elif part.exists() and goes_on and not overwrite:
+        elif part.exists() and self._goes_on and not overwrite:
             raise InputError(
                 f"{part} holds an interrupted run",
                 "go on with it (`resume=True`), start again (`overwrite=True`), or move it away",
@@ -109,10 +121,12 @@ class TableWriter(Generic[Table]):
                 self._file.set_frames(frames)
         with self._explained():
             _take_name(self._file, self.path)
+        self._sole.release()
 
     def discard(self) -> None:
         """Delete what was written: there is nothing to resume."""
         _delete(self._file)
+        self._sole.release()
 
     @contextmanager
     def kept_once_begun(self) -> Iterator[None]:
@@ -143,12 +157,17 @@ class TableWriter(Generic[Table]):
             self.finish()
         elif not self._goes_on:
             self.discard()
+        self._sole.release()
 
 
 def discard_growing(part: Path) -> None:
-    """Delete a table that grew under this name, in any format, with all that lies beside it to go on from."""
-    for ending in (part.suffix, ".yaml", ".rows", ".json"):
-        part.with_suffix(ending).unlink(missing_ok=True)
+    """Delete a table that grew under this name, in any format, with all that lies beside it to go on from.
+
+    Raises InputError where another process is writing it.
+    """
+    with SoleWriter(part, part):
+        for ending in (part.suffix, ".yaml", ".rows", ".json"):
+            part.with_suffix(ending).unlink(missing_ok=True)
 
 
 def claim_table(names: list[Path], *, overwrite: bool) -> None:
@@ -162,17 +181,18 @@ def write_whole(path: Path, growing: GrowingFile, table: Localizations | Emitter
     """Write a table in one block and give it its name.
 
     A part of it is worth nothing, so none is left; growing: under `unfinished_path`, so that a part which
-    another run left to be resumed stays.
+    another run left to be resumed stays.  Raises InputError where another process is writing it.
     """
     frames_done = max(frames, int(table.frame.max()) + 1 if len(table) else 0)
     _refuse_other_frames(table, 0, frames_done)
-    try:
-        with explain_write_errors(path):
-            growing.create()
-            growing.append(table, frames_done=frames_done, first_row=0)
-            _take_name(growing, path)
-    finally:
-        _delete(growing)
+    with SoleWriter(growing.path, path):
+        try:
+            with explain_write_errors(path):
+                growing.create()
+                growing.append(table, frames_done=frames_done, first_row=0)
+                _take_name(growing, path)
+        finally:
+            _delete(growing)
 
 
 def _refuse_other_frames(table: Localizations | Emitters, first: int, end: int) -> None:

@@ -13,6 +13,7 @@ from ...errors import InputError
 from ...extent import refuse_pixel
 from ...front_door import public
 from ..parts import claim_name, part_path, unfinished_path, whole_file
+from ..sole_writer import SoleWriter
 from .formats import format_of, format_to_write
 from .growing import TableWriter, claim_table, write_whole
 from .header import TableHeader
@@ -167,7 +168,7 @@ def write_list(
         growing = kind.grow(unfinished_path(path), header, localizations)
         write_whole(path, growing, localizations, header.frames)
     elif kind.write is not None:
-        with whole_file(path) as temporary:
+        with SoleWriter(unfinished_path(path), path), whole_file(path) as temporary:
             kind.write(temporary, localizations, header)
 
 

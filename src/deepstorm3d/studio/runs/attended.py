@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from .lock import take
+from ...file_lock import take
 from .places import RunPlaces
 
 __all__ = ["attend", "main"]

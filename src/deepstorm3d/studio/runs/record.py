@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...cli.progress_file import Told, read_progress
+from ...file_lock import held
 from .commands import as_typed, can_resume, output_of
-from .lock import held
 from .places import RunPlaces, read_json
 
 __all__ = ["ATTEMPT", "Run", "State", "read_log", "read_run"]

@@ -18,9 +18,9 @@ from typing import Any
 
 from ...cli.progress_file import PROGRESS_VARIABLE
 from ...errors import InputError
+from ...file_lock import locked
 from ...io.parts import write_text
 from .commands import as_typed, can_resume, clashing, resumed
-from .lock import locked
 from .places import RunPlaces, read_json
 from .record import ATTEMPT, Run, read_log, read_run
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...errors import InputError
+from .errors import InputError
 
 __all__ = ["held", "locked", "take"]
 
@@ -22,15 +22,19 @@ def take(path: Path, patience_s: float = 5.0) -> int:
     """Lock a file, made if missing, for this process and for those that inherit the descriptor.
 
     Returns the open descriptor; closing it in all of them gives the lock back. Raises TimeoutError where
-    another holds it for longer than `patience_s`.
+    another holds it for longer than `patience_s`, another OSError where the file cannot be made or the file
+    system has no locks.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     until = time.monotonic() + patience_s
-    while not _try(descriptor, shared=False):
-        if time.monotonic() > until:
-            os.close(descriptor)
-            raise TimeoutError(f"another process holds {path}")
-        time.sleep(0.02)
+    try:
+        while not _try(descriptor, shared=False):
+            if time.monotonic() > until:
+                raise TimeoutError(f"another process holds {path}")
+            time.sleep(0.02)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
