@@ -66,8 +66,8 @@ WRITERS: list[tuple[str, str, Callable[[Path], None]]] = [
 OTHER = """
 import sys
 from pathlib import Path
-from deepstorm3d.io.sole_writer import SoleWriter
-held = SoleWriter(Path(sys.argv[1]), Path(sys.argv[1]))
+from deepstorm3d.file_lock import take
+held = take(Path(sys.argv[1] + ".lock"))
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -103,31 +103,22 @@ def test_what_another_process_writes_is_refused_until_its_end(
         with pytest.raises(InputError, match=rf"{name} is being written by another run.*wait for its end"):
             write(tmp_path / name)
         assert [each.name for each in tmp_path.iterdir()] == [f"{grows}.lock"]
-    assert not list(tmp_path.iterdir())
     write(tmp_path / name)
     assert not list(tmp_path.glob("*.lock"))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of other systems")
 @pytest.mark.parametrize("ending", ["hdf5", "csv"])
-@pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}], ids=str)
-def test_a_run_that_is_alive_can_neither_be_gone_on_with_nor_replaced(
-    ending: str, how: dict[str, Any], tmp_path: Path
-):
+def test_a_run_can_be_gone_on_with_only_when_it_is_gone_however_it_ended(ending: str, tmp_path: Path):
     path = tmp_path / f"o.{ending}"
-    with other_process(path, OTHER_RUN):
+    with other_process(path, OTHER_RUN) as process:
         before = {each: each.read_bytes() for each in tmp_path.iterdir()}
-        with pytest.raises(InputError, match="is being written by another run"):
-            grow(path, **how)
+        for how in ({}, {"resume": True}, {"overwrite": True}):
+            with pytest.raises(InputError, match="is being written by another run"):
+                grow(path, **how)
         with pytest.raises(InputError, match="is being written by another run"):
             discard_growing(tmp_path / f"o.part.{ending}")
         assert {each: each.read_bytes() for each in tmp_path.iterdir()} == before
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of other systems")
-@pytest.mark.parametrize("ending", ["hdf5", "csv"])
-def test_a_run_that_was_killed_holds_nobody_up(ending: str, tmp_path: Path):
-    path = tmp_path / f"o.{ending}"
-    with other_process(path, OTHER_RUN) as process:
         process.send_signal(signal.SIGKILL)
     assert (tmp_path / f"o.part.{ending}.lock").exists()
     with pytest.raises(InputError, match="holds an interrupted run"):
