@@ -12,6 +12,8 @@ from .errors import InputError
 
 __all__ = ["chosen_device", "default_device", "free_bytes", "needs_double_precision", "of_image_model"]
 
+_MEMORY_REPORT, _CONTAINER = Path("/proc/meminfo"), Path("/sys/fs/cgroup")  # of Linux
+
 
 def default_device() -> str:
     """The device where none was chosen: a GPU of NVIDIA if there is one, else the processor."""
@@ -37,13 +39,22 @@ def free_bytes(device: torch.device) -> int | None:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     with suppress(OSError, ValueError, IndexError):
-        # What the system would give, files that it keeps in memory among it.
-        report = Path("/proc/meminfo").read_text()
-        return 1024 * int(report.partition("MemAvailable:")[2].split()[0])
+        # What the system can give, memory that only keeps copies of files among it.
+        report = _MEMORY_REPORT.read_text()
+        return int(min(1024 * int(report.partition("MemAvailable:")[2].split()[0]), _left_to_container()))
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def _left_to_container() -> float:
+    """Memory that a container (cgroup 2) may still use, bytes; infinite where there is no limit."""
+    with suppress(OSError, ValueError, IndexError):
+        most, used = (int((_CONTAINER / name).read_text()) for name in ("memory.max", "memory.current"))
+        files = int((_CONTAINER / "memory.stat").read_text().partition("inactive_file ")[2].split()[0])
+        return max(0, most - used + files)
+    return float("inf")
 
 
 def of_image_model(device: torch.device | str) -> torch.device:

@@ -19,7 +19,7 @@ from deepstorm3d.errors import InputError, Interrupted
 from deepstorm3d.localizing.blocks import Found
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.in_order import in_order
-from deepstorm3d.localizing.memory import blocks_at_once, bytes_per_pixel
+from deepstorm3d.localizing.memory import Blocks, blocks_at_once, bytes_per_pixel
 from deepstorm3d.localizing.pipeline import load_pipeline
 from deepstorm3d.watch import Watcher, advance
 from factories import model_of_noise, tiny_experiment
@@ -44,14 +44,26 @@ def test_results_come_in_order_whichever_is_done_first():
     assert list(in_order(work, numbers(6), 2, Recorder())) == list(range(6))
 
 
-def test_each_thread_computes_with_one_thread_and_the_others_are_given_back():
+@pytest.fixture
+def two_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    try:
-        assert list(in_order(lambda *_: torch.get_num_threads(), numbers(3), 2, Recorder())) == [1, 1, 1]
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_each_thread_computes_with_one_thread_and_the_others_are_given_back():
+    results = in_order(lambda *_: torch.get_num_threads(), numbers(3), 2, Recorder())
+    seen = []
+    for each in results:
+        seen.append(each)
         assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+    assert seen == [1, 1, 1]
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert seen[-1] == 2
 
 
 def test_what_is_done_is_yielded_while_the_camera_is_waited_for():
@@ -146,14 +158,6 @@ def test_progress_is_that_of_all_pieces_and_a_sentence_is_said_once():
     assert (7, 20, "") in watch.steps
 
 
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.usefixtures("two_threads")
 def test_large_frames_of_which_a_block_holds_one_use_all_threads(monkeypatch: pytest.MonkeyPatch):
     """A frame is fitted by one thread: a block of one frame at a time would leave the others idle."""
@@ -190,13 +194,59 @@ def test_as_many_blocks_as_threads_and_memory_allow(monkeypatch: pytest.MonkeyPa
     pipeline = SimpleNamespace(device=torch.device("cpu"), experiment=experiment, fit=None, tile_px=768)
     each = int(bytes_per_pixel(pipeline) * 100 * 200)  # type: ignore[arg-type]
 
-    def at_once(free: int | None, size: tuple[int, int] = (100, 200)) -> int:
+    def at_once(free: int | None, *, number: int | None = 9, frames: int = 1, channels: int = 1, px: int = 100):
         monkeypatch.setattr(memory, "free_bytes", lambda _: free)
-        return blocks_at_once(pipeline, size)  # type: ignore[arg-type]
+        return blocks_at_once(pipeline, Blocks(number, frames, (px, 2 * px), channels))  # type: ignore[arg-type]
 
-    assert at_once(None) == at_once(100 * each) == 2
+    assert at_once(None) == at_once(100 * each) == at_once(100 * each, number=None) == 2
     assert at_once(3 * each) == at_once(0) == 1
+    assert at_once(5 * each) == 2 and at_once(5 * each, channels=2) == 1
     # Of a frame of any size one tile is worked on at a time.
-    assert at_once(1000 * each, (50_000, 50_000)) == 2
+    assert at_once(1000 * each, px=50_000) == 2
+    # One block has all threads, and where memory is short a block of many frames keeps more of them busy.
+    assert at_once(None, number=1) == 1
+    torch.set_num_threads(4)
+    assert at_once(5 * each) == 2 and at_once(5 * each, frames=8) == 1 and at_once(None, frames=8) == 4
     pipeline.device = torch.device("cuda")
     assert at_once(100 * each) == 1
+
+
+def test_a_stop_is_heard_where_results_are_always_ready():
+    watch, found = Recorder(), list[int]()
+    with pytest.raises(Interrupted):
+        for number in in_order(lambda number, _: number, numbers(1000), 2, watch):
+            found.append(number)
+            if number == 9:
+                watch.stop_at = 0
+    assert found == list(range(10))
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_nothing_is_read_once_the_movie_is_closed_after_an_error(monkeypatch: pytest.MonkeyPatch, threads: int):
+    torch.set_num_threads(threads)
+    closed, late = threading.Event(), list[int]()
+
+    class Closing(np.ndarray):
+        """Frames that take a while to read."""
+
+        def __getitem__(self, place: Any) -> Any:
+            if closed.is_set():
+                late.append(1)
+            time.sleep(0.02)
+            return super().__getitem__(place)
+
+    def fail(*_: object) -> Found:
+        raise InputError("frame 0 is damaged")
+
+    counts = np.full((40, 48, 40), 20, np.uint16).view(Closing)
+    pipeline = load_pipeline(model_of_noise(tiny_experiment(), torch.full((1, 48, 40), 20.0)), refine=False)
+    monkeypatch.setattr(run, "localize_block", fail)
+    monkeypatch.setattr(run, "block_frames", lambda *_, **__: 1)
+    with pytest.raises(InputError, match="damaged") as kept, Excerpt(counts, defects="none").open() as opened:
+        try:
+            list(run.Run(opened, pipeline).blocks())
+        finally:
+            closed.set()
+    time.sleep(0.2)
+    assert kept.traceback and not late

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import shutil
+import threading
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 import deepstorm3d as ds
+import deepstorm3d.localizing.over_channels as over_channels
 from deepstorm3d.analysis.matching import match
 from deepstorm3d.channels import ChannelPair, Transform
 from deepstorm3d.cli import app
@@ -31,7 +34,7 @@ from deepstorm3d.jobs.channel_inputs import ChannelInput, GivenTransform, halves
 from deepstorm3d.jobs.localize import ListFile
 from deepstorm3d.jobs.localize_channels import localize_channels
 from deepstorm3d.localizer.modelfile import save_model_file
-from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.excerpt import Excerpt, OpenExcerpt
 from deepstorm3d.localizing.model import Model
 from factories import tiny_experiment, untrained_model
 from watchers import Recorder
@@ -310,3 +313,29 @@ def test_the_command(written: Path, recording: Recording, tmp_path: Path) -> Non
     assert done.exit_code == 0, done.output
     assert "seen in both channels" in " ".join(done.output.split())
     assert len(read_list(out)[0]) == len(read_list(written)[0])
+
+
+def test_blocks_of_channels_side_by_side_are_read_one_after_the_other(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both channels may be halves of one movie, whose file no two threads may read at a time."""
+    given: dict[str, Any] = {"method": "pursuit", "transform": recording.transform}
+    alone = ds.localize_channels(*recording.counts, recording.models, **given)
+    before, reading, places = OpenExcerpt.read, threading.Lock(), list[int]()
+
+    def read(self: OpenExcerpt, begin: int, end: int) -> Any:
+        assert reading.acquire(blocking=False), "two threads read"
+        try:
+            time.sleep(0.01)
+            places.append(begin)
+            return before(self, begin, end)
+        finally:
+            reading.release()
+
+    monkeypatch.setattr(OpenExcerpt, "read", read)
+    monkeypatch.setattr(over_channels, "block_frames", lambda *_, **__: 1)
+    monkeypatch.setattr(over_channels, "blocks_at_once", lambda *_: 3)
+    found = ds.localize_channels(*recording.counts, recording.models, **given)
+    assert len(places) > 3
+    assert torch.equal(found.frame, alone.frame)
+    torch.testing.assert_close(found.xyz, alone.xyz, rtol=0, atol=1e-5)

@@ -128,6 +128,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_list(
 ) -> None:
     monkeypatch.setattr("deepstorm3d.localizing.over_channels.block_frames", lambda *_, **__: 4)
     recording.localize(tmp_path / "whole.hdf5")
+    monkeypatch.setattr("deepstorm3d.localizing.over_channels.blocks_at_once", lambda *_: 1)
+    monkeypatch.setattr("deepstorm3d.localizing.watching._REPORT_S", 0.0)
 
     class Late(Recorder):
         """Stops in the second block."""

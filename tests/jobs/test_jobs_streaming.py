@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+import deepstorm3d.devices as devices
 from deepstorm3d.devices import free_bytes
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
@@ -99,13 +103,16 @@ def test_stages_are_timed():
     assert times.localizing == times.writing == 0
 
 
+@dataclass
 class Hungry:
     """A pipeline that runs out of memory above a number of pixels."""
 
-    def __init__(self, pixels: int, error: Exception, tile_px: int = 768) -> None:
-        self.pixels, self.error, self.tile_px = pixels, error, tile_px
-        self.device = torch.device("cpu")
-        self.experiment, self.fit = preset("quickstart"), None
+    pixels: int
+    error: Exception
+    tile_px: int = 768
+    device = torch.device("cpu")
+    experiment = preset("quickstart")
+    fit = None
 
     def explain(
         self, photons: torch.Tensor, weight: object = None, *, around: object = None, watch: object = None
@@ -148,13 +155,7 @@ def test_batches_shrink_until_they_fit_and_nothing_is_lost(error: Exception):
     assert not said
 
 
-def test_then_tiles_shrink_and_at_last_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
-    import dataclasses
-
-    def replace(pipeline: Any, **changes: Any) -> Any:
-        return Hungry(pipeline.pixels, pipeline.error, **changes)
-
-    monkeypatch.setattr(dataclasses, "replace", replace)
+def test_then_tiles_shrink_and_at_last_it_says_what_to_do():
     watch = Recorder()
     said = watch.messages
     localize = WithinMemory(Hungry(200**2, ERRORS[0]), watch=watch)  # type: ignore[arg-type]
@@ -164,14 +165,52 @@ def test_then_tiles_shrink_and_at_last_it_says_what_to_do(monkeypatch: pytest.Mo
         WithinMemory(Hungry(10, ERRORS[0]))(torch.zeros(1, 768, 768))  # type: ignore[arg-type]
 
 
+def test_blocks_side_by_side_make_room_once_and_first_by_turns():
+    together, watch = threading.Barrier(4, timeout=20), Recorder()
+
+    class Crowded(Hungry):
+        """The first attempts of four threads fail at a time."""
+
+        def explain(self, photons: torch.Tensor, *arguments: Any, **options: Any) -> Explained:
+            if threading.current_thread() not in begun:
+                begun.add(threading.current_thread())
+                together.wait()
+            return super().explain(photons, *arguments, **options)
+
+    begun = set[threading.Thread]()
+    localize = WithinMemory(Crowded(400**2, ERRORS[0]), watch=watch, at_once=4)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(localize, [torch.zeros(1, 768, 768)] * 4))
+    assert [len(each.localizations) for each in found] == [1] * 4
+    assert [text.partition("going on ")[2] for text in watch.messages] == [
+        "with one block at a time",
+        "in tiles of 384 px",
+    ]
+
+
+def test_a_container_may_have_less_memory_than_its_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    4000 kB\n")
+    monkeypatch.setattr(devices, "_MEMORY_REPORT", tmp_path / "meminfo")
+    monkeypatch.setattr(devices, "_CONTAINER", tmp_path)
+    cpu = torch.device("cpu")
+    assert free_bytes(cpu) == 4000 * 1024
+    (tmp_path / "memory.current").write_text("900000\n")
+    (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 300000\nother 1\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_bytes(cpu) == 4000 * 1024
+    (tmp_path / "memory.max").write_text("1000000\n")
+    assert free_bytes(cpu) == 400_000
+
+
 @pytest.mark.parametrize("error", [ValueError("unrecognized configuration name"), AttributeError("sysconf")])
 def test_where_the_system_does_not_tell_its_memory_all_of_a_block_is_tried(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
+    error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     def silent(name: str) -> int:
         raise error
 
     monkeypatch.setattr(os, "sysconf", silent)
+    monkeypatch.setattr(devices, "_MEMORY_REPORT", tmp_path / "none")
     assert free_bytes(torch.device("cpu")) is None
     watch = Recorder()
     said = watch.messages

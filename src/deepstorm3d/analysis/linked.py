@@ -24,9 +24,7 @@ _FEWEST_PAIRS = 10
 # Share of the pairs that may be joined by chance without being taken off: they do not change the median.
 _FEW_BY_CHANCE = 0.05
 
-
-# On x, y and z.
-_Spread = tuple[float, float, float]
+_Spread = tuple[float, float, float]  # on x, y and z
 
 
 @dataclass(frozen=True)

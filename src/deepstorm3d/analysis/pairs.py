@@ -92,7 +92,7 @@ def _swept(
     start = int(one[1].min())
     place = (one[1] - start) * pitch + (along - low)
     row = (frame - start - frames_later) * pitch + (beside - low)
-    if not (np.isfinite(place).all() and np.isfinite(row).all()):
+    if not (np.isfinite(one[0]).all() and np.isfinite(place).all() and np.isfinite(row).all()):
         return None
     order = np.argsort(row)
     row = row[order]

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from threading import Event
 from typing import Any, TypeVar
 
-from ..fitting.parallel import Stoppable, one_thread
+import torch
+
+from ..errors import Interrupted
+from ..fitting.parallel import Stoppable
 from ..watch import Watcher, advance
 
 __all__ = ["in_order"]
@@ -26,28 +30,26 @@ def in_order(
 ) -> Generator[Result, None, None]:
     """Yield the results of work(piece, its watcher) for the pieces that come, in their order.
 
-    Each of the threads has one thread of PyTorch, so a result does not depend on their number. `coming` is
-    asked in a thread of its own, where it may read a file or wait for a camera; what is done is yielded
-    meanwhile. An error of a piece, or of `coming`, is raised when its turn comes. One thread is the caller's,
-    with all threads of PyTorch.
-    watch: told how much the pieces under way have done in all, and each sentence once; it can end the work
-    (Interrupted), and the pieces under way are given up then.
+    With `threads` = 1 the caller's own thread does the work, with all threads of PyTorch. Else each has one of
+    PyTorch's (as threads that begin meanwhile have), so a result does not depend on their number; `coming` is
+    asked in a thread of its own, where it may read a file or wait for a camera, and what is done is yielded
+    meanwhile. An error of a piece, or of `coming`, is raised when its turn comes.
+    watch: told how much the pieces under way have done in all, and each sentence once, by the caller's thread;
+    it can end the work (Interrupted), and the pieces under way are given up then.
     """
     if threads == 1:
         for piece in coming:
             yield work(piece, watch)
         return
+    before = torch.get_num_threads()
+    alone = partial(torch.set_num_threads, 1)
     under_way, common = deque[tuple[Future[Result], _OfPiece]](), _Common(watch)
-    with (
-        one_thread(),
-        ThreadPoolExecutor(1, "reader") as reader,
-        ThreadPoolExecutor(threads, "localizer") as pool,
-    ):
+    with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(threads, "localizer", alone) as pool:
         pieces, ended = iter(coming), False
         next_one: Future[Any] = common.told(reader.submit(next, pieces, _END))
         try:
             while under_way or not ended:
-                common.news.clear()
+                common.pass_on()
                 room = not ended and len(under_way) < _BEGUN_EACH * threads
                 if room and next_one.done():
                     ended = next_one.exception() is not None or next_one.result() is _END
@@ -57,6 +59,8 @@ def in_order(
                         next_one = common.told(reader.submit(next, pieces, _END))
                 elif under_way and under_way[0][0].done():
                     yield under_way.popleft()[0].result()
+                    if watch.stopped and (under_way or not ended):
+                        raise Interrupted
                 else:
                     common.news.wait(_ASKED_EVERY_S)
                     done = sum(own.done for _, own in under_way)
@@ -68,13 +72,15 @@ def in_order(
                 future.cancel()
                 own.stop()
             next_one.cancel()
+            torch.set_num_threads(before)
 
 
 class _Common:
     """What the pieces have in common: the watcher of all, what it was told, and whether anything is new."""
 
     def __init__(self, watch: Watcher) -> None:
-        self.news, self._watch, self._said = Event(), watch, set[str]()
+        self.news, self._watch = Event(), watch
+        self._sentences, self._said = deque[str](), set[str]()
 
     def told(self, future: Future[Result]) -> Future[Result]:
         """The same, whose end will be news."""
@@ -82,10 +88,18 @@ class _Common:
         return future
 
     def say(self, text: str) -> None:
-        """Pass a sentence on, once."""
-        if text not in self._said:
-            self._said.add(text)
-            self._watch.message(text)
+        """Keep a sentence of a piece until `pass_on`."""
+        self._sentences.append(text)
+        self.news.set()
+
+    def pass_on(self) -> None:
+        """Tell the watcher what is new; called by the thread that waits."""
+        self.news.clear()
+        while self._sentences:
+            text = self._sentences.popleft()
+            if text not in self._said:
+                self._said.add(text)
+                self._watch.message(text)
 
 
 class _OfPiece(Stoppable):

@@ -1,8 +1,10 @@
-"""Choice of batch and tile sizes that fit into memory, and smaller ones when it runs out."""
+"""How many blocks, frames and pixels are worked on at a time, and fewer when memory runs out."""
 
 from __future__ import annotations
 
-import dataclasses
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ from .out_of_memory import is_out_of_memory
 from .pipeline import Pipeline
 from .tiling import MARGIN_PX
 
-__all__ = ["WithinMemory", "blocks_at_once", "bytes_per_pixel"]
+__all__ = ["Blocks", "WithinMemory", "blocks_at_once", "bytes_per_pixel"]
 
 _SHARE = 0.5  # fraction of the free memory that a batch may use
 _COPIES = 4  # float32 copies of a molecule's image and derivatives that a step of the joint fit needs at a time
@@ -25,15 +27,20 @@ _SMALLEST_TILE_PX = 96  # smallest side of a tile, px; below it the margins take
 
 
 class WithinMemory:
-    """A pipeline that uses smaller batches, then smaller tiles, when memory runs out.
+    """A pipeline that works on fewer blocks, in smaller batches, then in smaller tiles, when memory runs out.
 
-    A reduced size is kept for all later frames.
+    It may be called by several threads. A reduced size is kept for all later frames.
     watch: receives a message when the size is reduced;  at_once: calls that share the memory.
     """
 
     def __init__(self, pipeline: Pipeline, watch: Watcher = SILENT, *, at_once: int = 1) -> None:
-        self.pipeline, self._watch, self._at_once = pipeline, watch, at_once
-        self._batch: int | None = None
+        self._watch, self._at_once, self._changing, self._turn = watch, at_once, Lock(), Lock()
+        self._size = _Size(pipeline, None, at_once == 1)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """As it is used now."""
+        return self._size.pipeline
 
     def __call__(
         self,
@@ -48,77 +55,119 @@ class WithinMemory:
         weight: (B, H, W), 0 at excluded pixels;  around: as there;  watch: is called with the number of frames
         done and can end the work (Interrupted).
         """
-        if self._batch is None:
-            free = free_bytes(self.pipeline.device)
-            bytes_of_frame = bytes_per_pixel(self.pipeline) * photons.shape[1] * photons.shape[2]
-            # If the free memory is not known, the whole block is tried first.
-            self._batch = max(
-                1, len(photons) if free is None else int(_SHARE * free / self._at_once / bytes_of_frame)
-            )
         while True:
+            size = self._measured(photons)
             try:
-                return self._in_batches(photons, weight, around, watch)
+                with self._turn if size.alone and self._at_once > 1 else nullcontext():
+                    return _in_batches(size, photons, weight, around, watch)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 reason = str(error).partition("\n")[0]
             # Outside the handler, because the exception's traceback would keep the memory in use.
-            self._make_smaller(len(photons), reason)
+            with self._changing:
+                # Another thread may have made it smaller meanwhile.
+                if self._size is size:
+                    self._make_smaller(size, len(photons), reason)
 
-    def _in_batches(
-        self, photons: Tensor, weight: Tensor | None, around: Tensor | None, watch: Watcher
-    ) -> Explained:
-        assert self._batch is not None
-        starts = range(0, len(photons), self._batch)
-        batches = zip(
-            starts,
-            photons.split(self._batch),
-            [None] * len(starts) if weight is None else weight.split(self._batch),
-            [None] * len(starts) if around is None else around.split(self._batch),
-            strict=True,
-        )
-        parts = [
-            self.pipeline.explain(part, counted, around=seen, watch=Part(watch, start, len(part), len(photons)))
-            for start, part, counted, seen in batches
-        ]
-        if len(parts) == 1:
-            return parts[0]
-        tables = [part.localizations.shift(frames=start) for start, part in zip(starts, parts, strict=True)]
-        return Explained(Localizations.concat(tables), torch.cat([part.misfit for part in parts]))
+    def _measured(self, photons: Tensor) -> _Size:
+        """The size to work with; the first frames (B, H, W) show what fits."""
+        with self._changing:
+            if self._size.batch is None:
+                pipeline = self._size.pipeline
+                free = free_bytes(pipeline.device)
+                bytes_of_frame = bytes_per_pixel(pipeline) * photons.shape[1] * photons.shape[2]
+                # If the free memory is not known, the whole block is tried first.
+                fitting = len(photons) if free is None else int(_SHARE * free / self._at_once / bytes_of_frame)
+                self._size = replace(self._size, batch=max(1, fitting))
+            return self._size
 
-    def _make_smaller(self, frames: int, reason: str) -> None:
-        if self.pipeline.device.type == "cuda":
+    def _make_smaller(self, size: _Size, frames: int, reason: str) -> None:
+        if size.pipeline.device.type == "cuda":
             torch.cuda.empty_cache()
-        batch = min(self._batch or 1, frames)
-        if batch > 1:
-            self._batch = batch // 2
-            self._watch.message(f"out of memory: going on with {self._batch} frames at a time")
+        batch = min(size.batch or 1, frames)
+        if not size.alone:
+            self._size = replace(size, alone=True)
+            self._watch.message("out of memory: going on with one block at a time")
             return
-        tile_px = self.pipeline.tile_px // 2
+        if batch > 1:
+            self._size = replace(size, batch=batch // 2)
+            self._watch.message(f"out of memory: going on with {batch // 2} frames at a time")
+            return
+        tile_px = size.pipeline.tile_px // 2
         if tile_px < _SMALLEST_TILE_PX:
             raise InputError(
-                f"not enough memory for one frame in tiles of {self.pipeline.tile_px} px ({reason})",
+                f"not enough memory for one frame in tiles of {size.pipeline.tile_px} px ({reason})",
                 "close other programs, choose a region (`roi`), or another device (`device=cpu`)",
             )
-        self.pipeline = dataclasses.replace(self.pipeline, tile_px=tile_px)
+        self._size = replace(size, pipeline=replace(size.pipeline, tile_px=tile_px))
         self._watch.message(f"out of memory: going on in tiles of {tile_px} px")
 
 
-def blocks_at_once(pipeline: Pipeline, size: tuple[int, int]) -> int:
+@dataclass(frozen=True)
+class _Size:
+    """How much is worked on at a time.
+
+    pipeline: with the size of its tiles;  batch: frames, None: not yet measured;  alone: one block at a time.
+    """
+
+    pipeline: Pipeline
+    batch: int | None
+    alone: bool
+
+
+def _in_batches(
+    size: _Size, photons: Tensor, weight: Tensor | None, around: Tensor | None, watch: Watcher
+) -> Explained:
+    batch = size.batch or len(photons)
+    starts = range(0, len(photons), batch)
+    batches = zip(
+        starts,
+        photons.split(batch),
+        [None] * len(starts) if weight is None else weight.split(batch),
+        [None] * len(starts) if around is None else around.split(batch),
+        strict=True,
+    )
+    parts = [
+        size.pipeline.explain(part, counted, around=seen, watch=Part(watch, start, len(part), len(photons)))
+        for start, part, counted, seen in batches
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    tables = [part.localizations.shift(frames=start) for start, part in zip(starts, parts, strict=True)]
+    return Explained(Localizations.concat(tables), torch.cat([part.misfit for part in parts]))
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks of frames of a run.
+
+    number: of blocks, None: not known (a movie that is recorded);  frames: of each;  size: height and width of
+    a frame, px;  channels: in which each block has frames of this size.
+    """
+
+    number: int | None
+    frames: int
+    size: tuple[int, int]
+    channels: int = 1
+
+
+def blocks_at_once(pipeline: Pipeline, blocks: Blocks) -> int:
     """Number of blocks that are localized side by side: as many as PyTorch has threads, fewer where memory is
     short; on a GPU one.
 
-    A frame is fitted by one thread, so that a block of few large frames alone would leave the others idle.
-    size: height and width of a frame, px.
+    A frame is fitted by one thread, so that blocks of few large frames, one at a time, leave the others idle.
+    Where one block at a time keeps more threads busy, it is one.
     """
     if pipeline.device.type != "cpu":
         return 1
     threads, free = torch.get_num_threads(), free_bytes(pipeline.device)
-    if free is None:
-        return threads
     # Of a block at least one tile of one frame is worked on at a time.
-    height, width = (min(side, pipeline.tile_px + 2 * MARGIN_PX) for side in size)
-    return max(1, min(threads, int(_SHARE * free / (bytes_per_pixel(pipeline) * height * width))))
+    height, width = (min(side, pipeline.tile_px + 2 * MARGIN_PX) for side in blocks.size)
+    each = blocks.channels * bytes_per_pixel(pipeline) * height * width
+    fitting = threads if free is None else int(_SHARE * free / each)
+    most = min(threads, fitting, blocks.number or threads)
+    return most if most > 1 and most >= min(blocks.frames, threads) else 1
 
 
 def bytes_per_pixel(pipeline: Pipeline) -> float:

@@ -195,9 +195,10 @@ class Model:
             Then fit the movie again, each molecule with one position for all the frames in which it shines:
             which rows are one molecule, and in which dim frames it was missed, is decided by the likelihood.
             The list gets the column ``molecule``. None: where the finished list of single frames shows that
-            molecules last and rest; False: every row is found from its frame alone, as molecules that move
-            need it (of those that move by less than about 100 nm a frame, True would in part hold dim rows at
-            one place). Only after the joint fit, on the processor.
+            molecules rest and that two fifths of the rows have a partner in the next frame; False: every row
+            is found from its frame alone, as molecules that move need it (of those that move by less than
+            about 100 nm a frame, True would in part hold dim rows at one place). Only after the joint fit, on
+            the processor.
         watch : Watcher
             Is called with the number of frames done, and can stop the work.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from .excerpt import OpenExcerpt
 from .fits import highest_density
 from .in_order import in_order
 from .light_in_channels import ChannelLight, LightInChannels
-from .memory import blocks_at_once
+from .memory import Blocks, blocks_at_once
 from .pipeline import Pipeline
 from .streaming import Block, block_frames
 from .tiling import Tile, localize_in_tiles
@@ -55,8 +56,6 @@ class ChannelMovie:
     source: OpenExcerpt
     pipeline: Pipeline
     origin_um: tuple[float, float] = (0.0, 0.0)
-    # A file is read by one thread at a time.
-    _reading: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def corner_um(self) -> tuple[float, float]:
@@ -85,9 +84,7 @@ class ChannelMovie:
     def light(self, begin: int, end: int) -> Likelihood:
         """The likelihood of frames begin … end − 1."""
         here = self.source.at_work(self.pipeline)
-        with self._reading:
-            counts = self.source.read(begin, end)
-        light = here.light(torch.from_numpy(counts.astype(np.float32)))
+        light = here.light(torch.from_numpy(self.source.read(begin, end).astype(np.float32)))
         return Likelihood(light.photons, here.noise, light.weight)
 
 
@@ -125,7 +122,8 @@ class OverChannels:
     """
 
     def __init__(self, movies: Sequence[ChannelMovie], pairs: Sequence[ChannelPair]) -> None:
-        self._movies = tuple(movies)
+        # Channels may be halves of one movie, which is read by one thread at a time.
+        self._movies, self._reading = tuple(movies), threading.Lock()
         self._fit = fit_of_channels(movies, pairs)
 
     def blocks(self, begin: int = 0) -> list[Block]:
@@ -146,7 +144,8 @@ class OverChannels:
             rows = found.select((found.frame >= begin) & (found.frame < end))
             x, y = movie.corner_um
             here.append(rows.shift(xyz=(-x, -y, 0.0), frames=-begin))
-        lights = [movie.light(begin, end) for movie in self._movies]
+        with self._reading:
+            lights = [movie.light(begin, end) for movie in self._movies]
         made = self._fit(here, lights, _in_frames(watch, block))
         return _in_whole(made, self._movies[0], begin)
 
@@ -162,7 +161,7 @@ class FromNetwork:
     """
 
     def __init__(self, movies: Sequence[ChannelMovie], pairs: Sequence[ChannelPair]) -> None:
-        self._movies, first = tuple(movies), movies[0]
+        self._movies, self._reading, first = tuple(movies), threading.Lock(), movies[0]
         self._field = _field_of(first)
         views = [
             ChannelView("", _between(first, movie, pair.transform), pair.depth[0], 1.0, _field_of(movie))
@@ -186,7 +185,8 @@ class FromNetwork:
         ranges = [movie.source.readable_around(block) for movie in self._movies]
         first = max(begin - context, *(first for first, _ in ranges))
         last = min(end + context, *(last for _, last in ranges))
-        lights = [movie.light(first, last) for movie in self._movies]
+        with self._reading:
+            lights = [movie.light(first, last) for movie in self._movies]
         own = slice(begin - first, end - first)
         found = self._candidates(lights, own)
         rows = torch.arange(own.start, own.stop)
@@ -221,11 +221,13 @@ def found_in_blocks(
     if not blocks:
         return
     first = movies[0]
-    at_once = max(1, blocks_at_once(first.pipeline, first.source.size) // len(movies))
+    frames = max(end - begin for begin, end in blocks)
+    at_once = blocks_at_once(first.pipeline, Blocks(len(blocks), frames, first.source.size, len(movies)))
     within = BlockWatcher(watch, first.source, blocks[0][0])
-    for block, found in zip(blocks, in_order(localize, blocks, at_once, within), strict=True):
-        yield block, found
-        within.block_done(block[1])
+    with closing(in_order(localize, blocks, at_once, within)) as results:
+        for block, found in zip(blocks, results, strict=True):
+            yield block, found
+            within.block_done(block[1])
 
 
 def fit_of_channels(movies: Sequence[ChannelMovie], pairs: Sequence[ChannelPair]) -> ChannelsFit:

@@ -19,10 +19,10 @@ from ..watch import SILENT, Quiet, Watcher
 from .excerpt import OpenExcerpt
 from .fits import build_fit
 from .in_order import in_order
-from .memory import blocks_at_once
+from .memory import Blocks, blocks_at_once
 from .pipeline import Pipeline
 from .reading import BlockCounts, light_of, read_block
-from .streaming import Block, block_frames
+from .streaming import Block, block_frames, read_ahead
 
 __all__ = ["OverDyes", "dye_fit"]
 
@@ -74,10 +74,12 @@ class OverDyes:
         source = self._source
         begin, last = source.span[0], source.last
         parts: list[DyesInFrames] = []
-        blocks = source.blocks(block_frames(source.size, torch.device("cpu"), fitted=True), begin)
-        coming = ((block, read_block(source, block, self._pipeline.context)) for block in blocks)
-        at_once = blocks_at_once(self._pipeline, source.size)
-        with suppress(Interrupted), closing(in_order(self._of_block, coming, at_once, Quiet(watch))) as found:
+        frames = block_frames(source.size, torch.device("cpu"), fitted=True)
+        blocks = list(source.blocks(frames, begin))
+        at_once = blocks_at_once(self._pipeline, Blocks(len(blocks), frames, source.size))
+        coming = read_ahead(blocks, lambda block: read_block(source, block, self._pipeline.context))
+        seen = in_order(self._of_block, coming, at_once, Quiet(watch))
+        with suppress(Interrupted), closing(coming), closing(seen) as found:
             for end, part in found:
                 parts.append(part)
                 watch.progress(end - begin, last - begin)

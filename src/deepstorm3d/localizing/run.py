@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from .blocks import Found, Workers, localize_block
 from .excerpt import OpenExcerpt
 from .first_look import FirstLook
 from .in_order import in_order
-from .memory import WithinMemory, blocks_at_once
+from .memory import Blocks, WithinMemory, blocks_at_once
 from .over_frames import Decision
 from .pipeline import Pipeline
 from .reading import BlockCounts, read_block
@@ -102,7 +102,7 @@ class Run:
         coming = self._look.over(source.blocks(self.block_frames, start, around=around, watch=watch))
         within = BlockWatcher(watch, source, start)
         results = (
-            self._here(coming, within)
+            self._here(coming, self._left(start), within)
             if self._workers is None
             else self._workers(source.excerpt, coming, within)
         )
@@ -116,6 +116,9 @@ class Run:
                     break
         except Interrupted:
             pass
+        finally:
+            if isinstance(results, Generator):
+                results.close()
 
     def finish(self, *, complete: bool) -> LocalizeSummary:
         """Figures and warnings of the run; call it once, after the last block."""
@@ -133,10 +136,16 @@ class Run:
             ]
         return summary
 
-    def _here(self, blocks: Iterable[Block], watch: Watcher) -> Iterator[Found]:
+    def _left(self, start: int) -> int | None:
+        """Number of blocks from a frame on; None: the movie is still recorded."""
+        if self.source.excerpt.follow_s is not None:
+            return None
+        return max(1, -(-(self.source.last - start) // self.block_frames))
+
+    def _here(self, blocks: Iterable[Block], number: int | None, watch: Watcher) -> Iterator[Found]:
         """Localize the blocks in this process, side by side on the processor, while the next ones are read."""
         here, times = self.source.at_work(self.pipeline), self.summary.times
-        at_once = blocks_at_once(here, self.source.size)
+        at_once = blocks_at_once(here, Blocks(number, self.block_frames, self.source.size))
         localize = WithinMemory(here, watch, at_once=at_once)
 
         def read(block: Block) -> BlockCounts:
@@ -146,7 +155,11 @@ class Run:
         def localized(read: tuple[Block, BlockCounts], watch: Watcher) -> Found:
             return localize_block(self.source, localize, *read, watch)
 
-        with closing(in_order(localized, read_ahead(blocks, read), at_once, watch)) as results:
+        # The reader ends before the movie is closed, after an error too.
+        with (
+            closing(read_ahead(blocks, read)) as coming,
+            closing(in_order(localized, coming, at_once, watch)) as results,
+        ):
             while True:
                 with times.of("localizing"):
                     found = next(results, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +29,10 @@ _AHEAD = 2  # blocks read in advance: one during a localization, and one for a s
 
 @dataclass
 class StageTimes:
-    """Time of each stage, s; the stages overlap, so the sum can exceed the time of the run."""
+    """Time of each stage, s; the stages overlap, so the sum can exceed the time of the run.
+
+    localizing: in which the run waits for the next list, while several blocks may be worked on.
+    """
 
     reading: float = 0.0
     localizing: float = 0.0
@@ -64,7 +67,9 @@ def blocks_of(first: int, last: int, frames: int) -> Iterator[Block]:
         yield begin, min(begin + frames, last)
 
 
-def read_ahead(blocks: Iterable[Block], read: Callable[[Block], Read]) -> Iterator[tuple[Block, Read]]:
+def read_ahead(
+    blocks: Iterable[Block], read: Callable[[Block], Read]
+) -> Generator[tuple[Block, Read], None, None]:
     """Yield each block with its data, in order, while a thread reads the next ones.
 
     If `blocks` waits for frames that the camera has not yet written, it waits in that thread.
