@@ -12,7 +12,8 @@ from .errors import InputError
 
 __all__ = ["chosen_device", "default_device", "free_bytes", "needs_double_precision", "of_image_model"]
 
-_MEMORY_REPORT, _CONTAINER = Path("/proc/meminfo"), Path("/sys/fs/cgroup")  # of Linux
+_MEMORY_REPORT = Path("/proc/meminfo")  # of Linux
+_CONTAINER = Path("/sys/fs/cgroup")  # its version 2, where it tells what a container may use
 
 
 def default_device() -> str:

@@ -21,6 +21,7 @@ FLAGS = {
     "box": "--x, --y and --z A:B",
     "beads=True": "--beads",
     "background": "--background",
+    "baseline": "--baseline",
     "bright": "--bright",
     "by": "--by",
     "camera": "--camera",
