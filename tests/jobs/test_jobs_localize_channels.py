@@ -135,6 +135,7 @@ def test_both_channels_are_more_exact_than_the_first_and_know_the_share(
     assert abs(float(photons.median()) / float(recording.truth.photons.median()) - 1) < 0.1
 
 
+@pytest.mark.usefixtures("told_at_once")
 def test_a_run_that_was_stopped_goes_on_to_the_same_list(
     written: Path, recording: Recording, tmp_path: Path
 ) -> None:
@@ -222,6 +223,12 @@ def test_lists_of_an_earlier_run_are_not_taken_for_those_of_this_one(
         )
 
 
+@pytest.fixture
+def told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress is told also of work that takes less than half a second."""
+    monkeypatch.setattr("deepstorm3d.localizing.watching._REPORT_S", 0.0)
+
+
 class InThirdPass(Recorder):
     """Stops when both channels are localized alone and some frames in both."""
 
@@ -272,6 +279,7 @@ def test_a_run_goes_on_with_no_list_that_was_made_otherwise(
         localize_channels((changed[0], changed[1]), GivenTransform(mirrored()), out)
 
 
+@pytest.mark.usefixtures("told_at_once")
 def test_a_csv_of_both_channels_goes_on_to_the_same_rows(written: Path, recording: Recording, tmp_path: Path):
     out = tmp_path / "both.csv"
     given = GivenTransform(mirrored())
