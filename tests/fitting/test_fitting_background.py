@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepstorm3d.fitting.background import SplineBackground
+from deepstorm3d.fitting.background import SplineBackground, share_left
 
 SIZE = (18, 25)
 SPACINGS = [8.0, math.inf]
@@ -66,3 +66,20 @@ def test_a_least_squares_fit_of_a_plane_returns_the_plane() -> None:
     plane = (3 + 0.5 * x - 0.2 * y)[None]
     fitted = background.surface(background.gram_solve(background.adjoint(plane)))
     torch.testing.assert_close(fitted, plane, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("spacing_px", [9.0, 100.0, math.inf])
+def test_the_share_left_is_what_a_fitted_background_leaves(spacing_px: float) -> None:
+    size, like = (70, 80), torch.zeros(1, dtype=torch.float64)
+    background = SplineBackground(size, spacing_px, like)
+    axis = torch.arange(15, dtype=torch.float64) - 7
+    square = axis[:, None].square() + axis.square()
+    images = torch.stack([(-square / (2 * sigma**2)).exp() for sigma in (1.0, 2.0, 4.0)])
+    shares = []
+    for down, across in [(row, column) for row in range(22, 31) for column in range(30, 39)]:
+        frames = like.new_zeros(len(images), *size)
+        frames[:, down : down + 15, across : across + 15] = images
+        left = frames - background.surface(background.gram_solve(background.adjoint(frames)))
+        shares.append(left.square().sum((1, 2)) / frames.square().sum((1, 2)))
+    expected = torch.stack(shares).mean(0)
+    assert share_left(images, spacing_px, size).tolist() == pytest.approx(expected.tolist(), abs=0.02)

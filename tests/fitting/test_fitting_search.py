@@ -11,6 +11,7 @@ from fitting_scenes import DEPTH, MICROSCOPE, SIZE, scene, table
 from torch import Tensor
 
 from deepstorm3d.fitting import search as search_module
+from deepstorm3d.fitting.background import SplineBackground
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.search import Candidates, MatchedFilter, gain_threshold
 from deepstorm3d.noise import Noise
@@ -23,10 +24,10 @@ def matched_filter(step_um: float = 0.125) -> MatchedFilter:
     return MatchedFilter(table(), DEPTH, SIZE, torch.zeros(1, dtype=torch.float64), step_um)
 
 
-def image_of(xyz: Tensor, photons: float) -> Tensor:
+def image_of(xyz: Tensor, photons: float, size: tuple[int, int] = SIZE) -> Tensor:
     """One molecule alone in a frame: (1, H, W)."""
     patches = table()(xyz)
-    assembled = Assembly(patches.corner, torch.zeros(len(xyz), dtype=torch.int64), (21, 21), (1, *SIZE))
+    assembled = Assembly(patches.corner, torch.zeros(len(xyz), dtype=torch.int64), (21, 21), (1, *size))
     return assembled.add(assembled.inside(patches.values * photons))
 
 
@@ -62,6 +63,26 @@ def test_the_gain_is_the_fall_of_the_deviance_that_the_molecule_brings(
     assert float(gain[depth, row, column]) == pytest.approx(float(fall), rel=0.03)
     assert float(bright[depth, row, column]) == pytest.approx(photons, rel=1e-3)
     assert int(gain.argmax()) == (depth * SIZE[0] + row) * SIZE[1] + column
+
+
+@pytest.mark.parametrize("depth", [0, 5, 9])
+@pytest.mark.parametrize("place", [(45, 45), (50, 41), (38, 55)])
+def test_light_that_the_background_has_taken_is_made_good(depth: int, place: tuple[int, int]) -> None:
+    like, size, (column, row) = torch.zeros(1, dtype=torch.float64), (96, 90), place
+    aware = MatchedFilter(table(), DEPTH, size, like, spacing_px=18)
+    unaware = MatchedFilter(table(), DEPTH, size, like)
+    xyz = torch.tensor([[column * PIXEL, row * PIXEL, float(aware.z[depth])]], dtype=torch.float64)
+    frame = 5000.0 + image_of(xyz, 100.0, size)
+    surface = SplineBackground(size, 18, like)
+    without = surface.surface(surface.gram_solve(surface.adjoint(frame)))
+    likelihood = Likelihood(frame, Noise())
+    terms = likelihood.score(without)[0], likelihood.information(without)[0]
+    (gain, bright), (_, dim) = aware.gains(*terms), unaware.gains(*terms)
+    here = (depth, row, column)
+    # Where it is between the knots changes the share by a fifth of it.
+    assert float(bright[here]) == pytest.approx(100, rel=0.25)
+    assert abs(float(bright[here]) - 100) < abs(float(dim[here]) - 100) / 2
+    assert abs(int(gain[:, row, column].argmax()) - depth) <= 1
 
 
 def test_where_light_is_too_much_rather_than_missing_nothing_is_gained() -> None:

@@ -55,7 +55,7 @@ class Seeing(Pipeline):
 
     def propose(self, frames: Tensor) -> Localizations:
         light, image = Likelihood(frames), torch.full_like(frames, BACKGROUND)
-        search, least = joint().search(frames), torch.full((len(frames),), 6.0)
+        search, least = joint().search(frames, joint().search_spacing_px), torch.full((len(frames),), 6.0)
         found = search.search(light.score(image), light.information(image), least, apart_px=8, most=99)
         return Localizations.proposals(found.xyz, found.frame, torch.where(found.gain > 24, 1.0, 0.5))
 
@@ -258,7 +258,7 @@ def test_the_price_behind_a_network_follows_from_the_molecules_that_it_expects_i
 def test_every_price_is_that_of_the_whole_field(
     asked: dict[str, set[float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    positions = joint().search(frames()).positions
+    positions = joint().search(frames(), joint().search_spacing_px).positions
     asked.clear()
     cut(monkeypatch)
     for way in WAYS:

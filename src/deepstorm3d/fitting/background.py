@@ -7,9 +7,10 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
-__all__ = ["SplineBackground"]
+__all__ = ["SplineBackground", "share_left"]
 
 _NOTHING = 1e-6  # values of a spline below this count as 0
+_PLACES = 5  # along each axis, between two knots, at which `share_left` looks at an image
 
 
 class SplineBackground:
@@ -176,3 +177,28 @@ def _basis(pixels: int, spacing_px: float, like: Tensor) -> Tensor:
     knots = torch.arange(-1, intervals + 2, dtype=like.dtype, device=like.device)
     d = (place[:, None] - knots).abs()
     return torch.where(d < 1, 2 / 3 - d * d + d**3 / 2, (2 - d).clamp(min=0) ** 3 / 6)
+
+
+def share_left(images: Tensor, spacing_px: float, shape: tuple[int, int]) -> Tensor:
+    """Share of the sum of squares of images that no background can stand for, mean over places in a frame.
+
+    images: (Z, h, w);  spacing_px: distance between the background's knots, inf: one level;  shape: of the
+    frame, (H, W).  Returns (Z,).
+    """
+    values = images.double()
+    down, across = (
+        _orthonormal_under(side, pixels, spacing_px, values)
+        for side, pixels in zip(images.shape[1:], shape, strict=True)
+    )
+    shown = torch.einsum("ahk,zhw,bwl->zabkl", down, values, across).square().sum((3, 4)).mean((1, 2))
+    return (1 - shown / values.square().sum((1, 2))).to(images)
+
+
+def _orthonormal_under(side: int, pixels: int, spacing_px: float, like: Tensor) -> Tensor:
+    """Orthonormal splines under an image of so many pixels, at some places between two knots: (P, side, k)."""
+    if spacing_px >= pixels:
+        return like.new_full((1, side, 1), max(side, pixels) ** -0.5)
+    before = 2 * round(spacing_px)
+    splines = torch.linalg.qr(_basis(side + 3 * before, spacing_px, like)).Q
+    starts = [before + round(place * spacing_px / _PLACES) for place in range(_PLACES)]
+    return torch.stack([splines[start : start + side] for start in starts])

@@ -91,10 +91,10 @@ class JointFit:
         core, tails = (psf_in_field(psf, field) for psf in (self.core, self.whole))
         return replace(self, core=core, whole=tails, field_px=whole.size)
 
-    def search(self, frames: Tensor) -> MatchedFilter:
-        """The search for molecules in frames (B, H, W)."""
+    def search(self, frames: Tensor, spacing_px: float) -> MatchedFilter:
+        """The search for molecules in frames (B, H, W);  spacing_px: of the knots of their background."""
         size = (frames.shape[1], frames.shape[2])
-        return MatchedFilter(self.core, self.z_um, size, frames, field_px=self.field_px)
+        return MatchedFilter.shared(self.core, self.z_um, size, frames, self.field_px, spacing_px)
 
     def most(self, shape: tuple[int, ...]) -> int:
         """The largest number of molecules in a frame (…, H, W), including those slightly outside its edge."""
@@ -126,7 +126,7 @@ class JointFit:
         # Compiled code fits one frame after the other, so that a list does not depend on the other frames.
         side = can_compile(self.core, like) and can_compile(self.whole, like)
         parts = self._frames_together(found, likelihood, expected, alone=side)
-        search = self.search(like)
+        search = self.search(like, self.search_spacing_px)
 
         def explained(number: int, watch: Watcher) -> Explained:
             frames, rows = parts[number]

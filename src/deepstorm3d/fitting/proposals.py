@@ -27,6 +27,8 @@ __all__ = ["HALVES_UM", "Proposer"]
 # Smallest distance between two candidates, px: of closer ones only the strongest is tried, because the side
 # lobes of a missing molecule's spot are that far from it.
 _APART_PX = 12
+_AT_ONCE = 8  # largest number of candidates at a time, the best ones, …
+_AT_ONCE_PX = 121**2  # … in a frame of so many pixels; in a larger one more
 _APART_UM = 1.5  # smallest distance between two spots that are divided in the same trial, µm
 HALVES_UM = (
     *((0.1, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, 0.2)),
@@ -49,14 +51,19 @@ class Proposer:
     """Proposes molecules: each is fitted in a window with all others fixed, and kept if the likelihood gains.
 
     psf: its patch is the window;  bounds: allowed range of the unknowns;  search: matched filter;
-    at_once: largest number of candidates in a frame;  watch: see `Effort`.
+    watch: see `Effort`.
     """
 
     psf: PSF
     bounds: Bounds
     search: MatchedFilter
-    at_once: int = 8
     watch: Watcher = SILENT
+
+    @property
+    def at_once(self) -> int:
+        """Largest number of molecules that are added to a frame at a time."""
+        height, width = self.search.shape
+        return max(_AT_ONCE, round(_AT_ONCE * height * width / _AT_ONCE_PX))
 
     @property
     def _window_fit(self) -> WindowFit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ..maxima import highest_around
 from ..optics.psf import PSF
+from .background import share_left
 from .correlation import Correlation, fast_size
 
 __all__ = ["Candidates", "MatchedFilter", "gain_threshold"]
@@ -47,13 +49,16 @@ class MatchedFilter:
     """Correlates the residual of frames with the PSF at all pixels and depths.
 
     At each voxel the photons of a molecule there are estimated by weighted least squares, N = a/b with
-    a = Σ t·(n − μ)/V and b = Σ t²/V (t the PSF, V the variance), which lowers the deviance by a²/b. A frame is
-    looked at first at every second row and column, where spots are broad enough: most have nothing to find, or
-    in few places.
+    a = Σ t·(n − μ)/V and b = s·Σ t²/V (t the PSF, V the variance), which lowers the deviance by a²/b. The
+    background was fitted without the molecule and has a part of its light, so that only the share s of t² is
+    left which no background can show (`share_left`); it is smallest where spots are broad, and without it they
+    would be taken for sharp ones at another depth. A frame is looked at first at every second row and column,
+    where spots are broad enough: most have nothing to find, or in few places.
 
     psf: image model, evaluated at the centre of the frames and used everywhere;  z_um: range of depths;
     shape: height and width of the frames, px;  step_um: distance between depths;  field_px: height and width of
-    the field that is searched, of which the frames are a part (None: they are all of it).
+    the field that is searched, of which the frames are a part (None: they are all of it);  spacing_px: distance
+    of the background's knots, inf: one level in a frame, None: the background was not fitted (s = 1).
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class MatchedFilter:
         like: Tensor,
         step_um: float = 0.125,
         field_px: tuple[int, int] | None = None,
+        spacing_px: float | None = None,
     ) -> None:
         self.shape, self.pixel_um, self._field_px = shape, psf.pixel_um, field_px or shape
         count = max(2, round((z_um[1] - z_um[0]) / step_um) + 1)
@@ -71,7 +77,10 @@ class MatchedFilter:
         middle = self.z.new_tensor([shape[1] // 2, shape[0] // 2])
         patches = psf(torch.cat([(middle * psf.pixel_um).expand(count, 2), self.z[:, None]], 1))
         column, row = (middle.long() - patches.corner[0]).tolist()
-        images, square = patches.values, patches.values.square()
+        images = patches.values
+        square = images.square()
+        if spacing_px is not None:
+            square = square * share_left(images, spacing_px, shape)[:, None, None]
         # Padding prevents the circular correlation from wrapping around at the frame's edges.
         self._size = (fast_size(shape[0] + psf.patch_px), fast_size(shape[1] + psf.patch_px))
         template, square = (
@@ -82,6 +91,19 @@ class MatchedFilter:
         if kept > _LEAST_KEPT:
             self._rough = (template.rougher(_LEFT_OUT_ROUGHLY), square.rougher(_LEFT_OUT_ROUGHLY))
         self._rough_share = _ROUGH_SHARE * kept
+
+    @classmethod
+    def shared(
+        cls,
+        psf: PSF,
+        z_um: tuple[float, float],
+        shape: tuple[int, int],
+        like: Tensor,
+        field_px: tuple[int, int] | None = None,
+        spacing_px: float | None = None,
+    ) -> MatchedFilter:
+        """The same, one object for all frames of a size: it takes as long as several searches."""
+        return _shared(psf, z_um, shape, like.dtype, like.device, field_px, spacing_px)
 
     @property
     def positions(self) -> float:
@@ -137,7 +159,7 @@ class MatchedFilter:
         self, score: Tensor, information: Tensor, least: Tensor, frames: Tensor, apart_px: int, most: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Position, photons, frame and gain of the best candidates of some frames, numbered by `frames`."""
-        best, depth, photons = self._highest(score, information, least)
+        best, depth, photons = self._highest(score, information, least, apart_px)
         found = ((best == highest_around(best, apart_px)) & (best > least[:, None, None])).nonzero()
         found = found[best[found.unbind(1)].argsort(descending=True)]
         found = found[found[:, 0].argsort(stable=True)]
@@ -148,14 +170,17 @@ class MatchedFilter:
         xyz = torch.stack([x * self.pixel_um, y * self.pixel_um, self.z[depth[index, y, x]]], 1)
         return xyz, photons[index, y, x], frames[index], best[index, y, x]
 
-    def _highest(self, score: Tensor, information: Tensor, least: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _highest(
+        self, score: Tensor, information: Tensor, least: Tensor, apart_px: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Gain, index of the depth and photons at the best depth of every pixel: three arrays (B, H, W).
 
-        On a CPU (one frame at a time) 0 where the gain cannot be above `least`.
+        On a CPU (one frame at a time) 0 where the gain cannot be above `least`, nor the highest within
+        `apart_px`.
         """
         spectra = self._spectrum(score), self._spectrum(information)
         if self._rough is not None and not score.is_cuda:
-            row, column = self._promising(spectra, least)
+            row, column = self._promising(spectra, least, apart_px)
             if len(row) <= _FEW * self.shape[0] * self.shape[1]:
                 best, depth, photons = score.new_zeros(3, *score.shape).unbind(0)
                 depth = depth.long()
@@ -169,11 +194,14 @@ class MatchedFilter:
                 return best, depth, photons
         return _at_best(*_gains(*self._correlated(self._fine, *spectra)))
 
-    def _promising(self, spectra: tuple[Tensor, Tensor], least: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows and columns of all pixels of one frame whose gain can be above `least`, (1,)."""
+    def _promising(self, spectra: tuple[Tensor, Tensor], least: Tensor, apart_px: int) -> tuple[Tensor, Tensor]:
+        """Rows and columns of all pixels of one frame whose gain can be above `least`, (1,), and the highest
+        within `apart_px`."""
         assert self._rough is not None
         roughly, _ = _gains(*self._correlated(self._rough, *spectra))
-        row, column = (roughly[0].amax(0) > self._rough_share * least).nonzero().unbind(1)
+        best = roughly[0].amax(0)
+        rivals = highest_around(best[None], apart_px // 2)[0].maximum(least)
+        row, column = (best > self._rough_share * rivals).nonzero().unbind(1)
         near = torch.zeros(self.shape, dtype=torch.bool)
         for down in (-1, 0, 1):
             for across in (-1, 0, 1):
@@ -193,6 +221,20 @@ class MatchedFilter:
         """Sums a and b (…, Z, h, w) from the transforms of scores and informations."""
         template, square = filters
         return template(score, self.shape), square(information, self.shape).clamp_(min=1e-12)
+
+
+@lru_cache(maxsize=2)
+def _shared(
+    psf: PSF,
+    z_um: tuple[float, float],
+    shape: tuple[int, int],
+    dtype: torch.dtype,
+    device: torch.device,
+    field_px: tuple[int, int] | None,
+    spacing_px: float | None,
+) -> MatchedFilter:
+    like = torch.empty(0, dtype=dtype, device=device)
+    return MatchedFilter(psf, z_um, shape, like, field_px=field_px, spacing_px=spacing_px)
 
 
 def _gains(pull: Tensor, stiffness: Tensor) -> tuple[Tensor, Tensor]:

@@ -65,11 +65,10 @@ def photon_bounds(
     information: (H, W);  matrix: memory, (n·p + k·l, n·p + k·l), which also says with what precision to sum.
     """
     number, unknowns = sigma.shape
-    values = np.empty((number, unknowns, spline.patch_px * spline.side), np.float32)
+    values = np.empty((number, unknowns, spline.patch_px * spline.side), matrix.dtype)
     slopes = Slopes(values, np.zeros((number, 6), np.int64), spline.side)
     linearize(spline, scene, molecules, slopes)
-    exact = Slopes(values.astype(matrix.dtype), slopes.windows, slopes.stride)
-    return frame_bounds(scene, exact, information, True, matrix, sigma, np.empty(0))
+    return frame_bounds(scene, slopes, information, True, matrix, sigma, np.empty(0))
 
 
 @compiled

@@ -214,7 +214,7 @@ class ChannelsFit:
 
         rows: in a frame, for each price (`gain_threshold`).
         """
-        positions = self.first.search(lights[0].frames).positions
+        positions = self.first.search(lights[0].frames, self.first.spacing_px).positions
         return [gain_threshold(positions, self.first.false_alarms, each) for each in rows]
 
     def sums(self, lights: Sequence[Likelihood], shares: Sequence[float] | None) -> ChannelSums:
@@ -226,6 +226,7 @@ class ChannelsFit:
                 (low + channel.depth_um, high + channel.depth_um),
                 (light.frames.shape[1], light.frames.shape[2]),
                 light.frames,
+                spacing_px=channel.single.spacing_px,
             )
             for channel, light in zip(self.channels, lights, strict=True)
         ]

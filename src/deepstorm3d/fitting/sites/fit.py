@@ -116,7 +116,7 @@ class SiteFit:
         single = self.single
         movie = movie_of(single.core, likelihood, single.spacing_px, single.bounds, single.watch)
         start = sites_of_list(found, movie, carried, blurs=single.fit_blur, dark=self.dark)
-        search = single.search(likelihood.frames)
+        search = single.search(likelihood.frames, single.spacing_px)
         rows = rows_a_frame(found, len(likelihood)) if self.rows is None else self.rows
         price = gain_threshold(search.positions, single.false_alarms, rows)
         missing = ChannelSums([search]) if single.rounds else None
