@@ -2,7 +2,7 @@
 
 Three steps, each kept in the folder; the same command continues. `design` finds each family's numbers for each
 range of depth by the bound of one molecule (crowd: of many); `measure` simulates frames and fits them; `write`
-makes src/deepstorm3d/experiment/known_masks.json.
+puts these into src/deepstorm3d/experiment/known_masks.json, and leaves other masks there as they are.
 
 The fit begins with what a good network would propose: nine of ten molecules, at random; laterally off by 50 nm
 along each axis; at the depth that fits best the image of this molecule alone, with noise of its own and its
@@ -58,6 +58,7 @@ from deepstorm3d.optics.masks import (
     AnyMask,
     AstigmaticMask,
     DoubleHelixMask,
+    LearnedMask,
     MaskSpec,
     TetrapodMask,
     ZernikeMask,
@@ -115,8 +116,13 @@ FAMILIES: dict[str, tuple[str, Family, tuple[float, float]]] = {
         (0.1, 4.0),
     ),
 }
+# The same at all depths.
+FIXED: dict[str, MaskSpec] = {"flat": ZeroMask(), "learned": LearnedMask()}
+# First of the ranges of depth that a mask is simulated for: the learned one is for 4 µm.
+FIRST_DEPTH = {"learned": 1}
 ABOUT = {
     "flat": "no mask",
+    "learned": "learned with a network and the joint bound, for dense molecules over 4 µm",
     "least bound": "designed for one molecule's precision (design-psf --by fisher)",
     "crowd": "designed for precision in a crowd (design-psf --by fisher with design.fisher_density)",
 }
@@ -141,8 +147,9 @@ def design(folder: Path) -> dict[str, Any]:
         path.write_text(json.dumps(found, indent=1))
         print(name, found[name], flush=True)
 
-    if "flat" not in found:
-        keep("flat", [(ZeroMask(),)] * len(DEPTHS_UM))
+    for name, mask in FIXED.items():
+        if name not in found:
+            keep(name, [(mask,)] * len(DEPTHS_UM))
     for name, (_, family, (low, high)) in FAMILIES.items():
         if name in found:
             continue
@@ -226,7 +233,7 @@ def measure(folder: Path, only: list[str] | None) -> None:
     for name in only or masks:
         path = folder / f"{name.replace(' ', '_')}.jsonl"
         done = {tuple(json.loads(line)["cell"]) for line in path.open()} if path.exists() else set()
-        for depth in range(len(DEPTHS_UM)):
+        for depth in range(FIRST_DEPTH.get(name, 0), len(DEPTHS_UM)):
             todo = [(k, light) for k in range(len(DENSITIES[depth])) for light in range(len(LIGHTS))]
             todo = [cell for cell in todo if (depth, *cell) not in done]
             if todo:
@@ -396,32 +403,14 @@ def pooled(values: np.ndarray) -> np.ndarray:
 
 
 def write(folder: Path) -> None:
-    """The table of the package."""
+    """Put the masks of the folder into the table of the package, each in its place there or at the end."""
     masks = json.loads((folder / "masks.json").read_text())
-    about = ABOUT | {name: text for name, (text, _, _) in FAMILIES.items()}
-    entries = []
+    entries = {each["name"]: each for each in json.loads(OUT.read_text(encoding="utf-8"))["masks"]}
     for name, channels in masks.items():
         path = folder / f"{name.replace(' ', '_')}.jsonl"
-        rows = [json.loads(line) for line in path.open()] if path.exists() else []
-        shape = (len(DEPTHS_UM), len(DENSITIES[0]), len(LIGHTS))
-        tables = {key: np.full(shape, np.nan) for key in ("gain", "jaccard", "lateral", "axial")}
-        for row in rows:
-            cell = tuple(row["cell"])
-            tables["gain"][cell], tables["jaccard"][cell] = row["gain"], row["jaccard"]
-            for key, rmse, bound in zip(("lateral", "axial"), row["rmse"], row["bound"], strict=True):
-                tables[key][cell] = _MOST_RATIO if rmse is None else min(_MOST_RATIO, rmse / bound)
-        whole = [bool(np.isfinite(each).all()) for each in tables["jaccard"]]
-        print(f"{name}: {len(rows)} cells, ranges of depth that are complete: {whole}")
-        if not any(whole):
-            continue
-        rounded: dict[str, list[Any]] = {}
-        for key, table in tables.items():
-            depths = [monotone(each) if key == "jaccard" else each for each in table]
-            digits = 1 if key == "gain" else 3
-            rounded[key] = [
-                each.round(digits).tolist() if ok else None for each, ok in zip(depths, whole, strict=True)
-            ]
-        entries.append({"name": name, "about": about[name], "channels": channels, **rounded})
+        entry = entry_of([json.loads(line) for line in path.open()] if path.exists() else [])
+        if entry:
+            entries[name] = {"name": name, "about": about(name), "channels": channels, **entry}
     scope = Microscope()
     area = resolution_area(scope)
     record = {
@@ -430,10 +419,40 @@ def write(folder: Path) -> None:
         "conditions": settings(),
         "waves": [round(depth_waves(scope, depth), 4) for depth in DEPTHS_UM],
         "densities": [[round(density * area, 5) for density in row] for row in DENSITIES],
-        "masks": entries,
+        "masks": list(entries.values()),
     }
     OUT.write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{OUT.name}: {OUT.stat().st_size / 1000:.1f} KB, commit {record['commit']}")
+
+
+def about(name: str) -> str:
+    """What a mask is, in a few words."""
+    return ABOUT[name] if name in ABOUT else FAMILIES[name][0]
+
+
+def entry_of(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """The tables of a mask, None at ranges of depth that are not complete; empty if none is."""
+    shape = (len(DEPTHS_UM), len(DENSITIES[0]), len(LIGHTS))
+    tables = {key: np.full(shape, np.nan) for key in ("gain", "jaccard", "lateral", "axial")}
+    for row in rows:
+        cell = tuple(row["cell"])
+        tables["gain"][cell], tables["jaccard"][cell] = row["gain"], row["jaccard"]
+        for key, rmse, bound in zip(("lateral", "axial"), row["rmse"], row["bound"], strict=True):
+            tables[key][cell] = _MOST_RATIO if rmse is None else min(_MOST_RATIO, rmse / bound)
+    whole = [bool(np.isfinite(each).all()) for each in tables["jaccard"]]
+    print(f"{len(rows)} cells, ranges of depth that are complete: {whole}")
+    if not any(whole):
+        return {}
+    rounded: dict[str, list[Any]] = {}
+    for key, table in tables.items():
+        depths = [
+            monotone(each) if ok and key == "jaccard" else each for each, ok in zip(table, whole, strict=True)
+        ]
+        digits = 1 if key == "gain" else 3
+        rounded[key] = [
+            each.round(digits).tolist() if ok else None for each, ok in zip(depths, whole, strict=True)
+        ]
+    return rounded
 
 
 def settings() -> dict[str, Any]:

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from deepstorm3d.errors import InputError
+from deepstorm3d.localizing.catalogue import find_model
 from deepstorm3d.optics.masks import (
     AstigmaticMask,
     DoubleHelixMask,
     FileMask,
+    LearnedMask,
     PixelMask,
     TetrapodMask,
     ZernikeMask,
@@ -169,3 +171,27 @@ def test_masks_without_coefficients_and_without_a_file() -> None:
 def test_the_tetrapods_strength_scales_its_phase() -> None:
     one, half = (TetrapodMask(strength=s).build(COARSE)() for s in (1.0, 0.5))
     torch.testing.assert_close(one, 2 * half)
+
+
+def test_the_learned_mask_is_that_of_the_model_on_its_own_pixels() -> None:
+    model = find_model("learned-precise")
+    assert model.mask is not None
+    scope = Microscope(**model.experiment["microscope"])
+    own = fit_to_pupil(LearnedMask().build(scope)().float(), scope)
+    theirs = fit_to_pupil(model.mask.float(), scope)
+    lit = sample_pupil(scope, len(own)).support
+    difference = torch.polar(torch.ones_like(own), own - theirs).angle()
+    assert float(difference[lit].abs().max()) < 0.003
+
+
+@pytest.mark.parametrize(
+    "change", [{"mask_pitch": 18.0}, {"focal_length": 100_000.0}], ids=["finer", "smaller"]
+)
+def test_the_learned_mask_fills_any_aperture(change: dict[str, float]) -> None:
+    base = Microscope(n_sample=1.33, mask_pitch=24.0)
+    spots = [
+        ScalarPSF(scope, LearnedMask().build(scope), patch_px=31)(at_depths([0.5, 2.0, 3.5])).values
+        for scope in (base, base.with_(**change))
+    ]
+    for here, there in zip(*spots, strict=True):
+        assert float((here - there).norm() / here.norm()) < 0.06

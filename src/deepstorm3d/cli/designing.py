@@ -47,8 +47,8 @@ def design_psf(
         typer.Option(
             "--start",
             metavar="KIND|FILE",
-            help="Mask to start from: zero, astigmatic, tetrapod, double_helix, vortex, random, or a file; of "
-            "a further channel NAME=KIND or NAME=FILE. (default: the experiment's)",
+            help="Mask to start from: zero, astigmatic, tetrapod, learned, double_helix, vortex, random, or a "
+            "file; of a further channel NAME=KIND or NAME=FILE. (default: the experiment's)",
         ),
     ] = None,
     hold: Annotated[

@@ -28,7 +28,8 @@ def limit(
             "--mask",
             metavar="FILE|KIND",
             help="Phase mask to compare with the experiment's own: a file in radians (.npy, .mat, .tif), or "
-            "zero, astigmatic, tetrapod, double_helix, vortex; repeatable. (default: the experiment's alone)",
+            "zero, astigmatic, tetrapod, learned, double_helix, vortex; repeatable. "
+            "(default: the experiment's alone)",
         ),
     ] = None,
     csv: Annotated[

@@ -37,7 +37,7 @@ class Experiment(Spec):
     mask: AnyMask = quantity(
         TetrapodMask(),
         "",
-        "phase mask: zero, astigmatic, tetrapod, double_helix, vortex, zernike, random or file",
+        "phase mask: zero, astigmatic, tetrapod, learned, double_helix, vortex, zernike, random or file",
         label="Phase mask",
     )
     psf: AnyPSFSpec = quantity(

@@ -53,9 +53,9 @@ class ModelFile:
     """
 
     experiment: Mapping[str, Any]
-    weights: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor] = field(repr=False)
     threshold: float
-    mask: Tensor | None
+    mask: Tensor | None = field(repr=False)
     card: Mapping[str, Any]
     planes: PSFVolume | None = None
     channels: Mapping[str, ChannelFiles] = field(default_factory=dict)

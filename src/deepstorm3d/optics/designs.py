@@ -1,4 +1,4 @@
-"""Phases of the classical masks."""
+"""Phases of the classical masks, and of a learned one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import math
 from functools import cache
 from importlib import resources
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
 from .microscope import Microscope
 from .pupil import mask_coordinates
 from .zernike import noll_to_nm, zernike_basis
 
-__all__ = ["double_helix_phase", "random_phase", "tetrapod_coefficients", "vortex_phase"]
+__all__ = ["double_helix_phase", "learned_phase", "random_phase", "tetrapod_coefficients", "vortex_phase"]
 
 
 @cache
@@ -69,3 +71,32 @@ def random_phase(microscope: Microscope, rms: float, order: int, seed: int) -> T
     axis = mask_coordinates(microscope.mask_px, microscope.mask_pitch)
     basis = zernike_basis(indices, axis, microscope.aperture_radius)
     return torch.einsum("k,khw->hw", values, basis)
+
+
+def learned_phase(microscope: Microscope) -> Tensor:
+    """Phase of the mask that was learned for dense molecules over 4 µm (benchmarks/second_mask.py), (K, K) rad.
+
+    Under another microscope than the one it was learned for it is scaled to the aperture: its light, not its
+    phase, is interpolated, because the phase jumps by 2π.
+    """
+    phase, radius_px = _learned()
+    across = len(phase)
+    # Odd or even like the mask, so that on its own pixels it is exact.
+    axis = mask_coordinates(
+        microscope.mask_px + (microscope.mask_px - across) % 2,
+        2 * microscope.mask_pitch * radius_px / (microscope.aperture_radius * (across - 1)),
+    )
+    there = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)[None]
+    light = torch.stack([phase.cos(), phase.sin()])[None]
+    real, imaginary = grid_sample(light, there, padding_mode="border", align_corners=True)[0]
+    return torch.atan2(imaginary, real)
+
+
+@cache
+def _learned() -> tuple[Tensor, float]:
+    """The learned mask as it is kept: phase, (K, K) rad, and the radius of its aperture, pixels."""
+    with (
+        resources.files("deepstorm3d.optics").joinpath("learned.npz").open("rb") as file,
+        np.load(file) as kept,
+    ):
+        return torch.from_numpy(kept["phase"]).double(), float(kept["radius_px"])

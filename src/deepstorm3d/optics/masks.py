@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..kinds import Kinds
 from ..spec import Spec, quantity
-from .designs import double_helix_phase, random_phase, tetrapod_coefficients, vortex_phase
+from .designs import double_helix_phase, learned_phase, random_phase, tetrapod_coefficients, vortex_phase
 from .mask_shift import moved_phase
 from .microscope import Microscope
 from .pupil import mask_coordinates
@@ -23,6 +23,7 @@ __all__ = [
     "AstigmaticMask",
     "DoubleHelixMask",
     "FileMask",
+    "LearnedMask",
     "MaskSpec",
     "MovedMask",
     "PhaseMask",
@@ -200,6 +201,15 @@ class TetrapodMask(MaskSpec):
         return _zernike_mask(microscope, tetrapod_coefficients(), self.strength)
 
 
+class LearnedMask(MaskSpec):
+    """Our learned mask, for dense molecules over 4 µm: that of the model `learned-precise`."""
+
+    kind: Literal["learned"] = "learned"
+
+    def build(self, microscope: Microscope) -> PhaseMask:
+        return PixelMask(learned_phase(microscope))
+
+
 class DoubleHelixMask(MaskSpec):
     """Phase of a superposition of Gauss-Laguerre modes: two lobes that rotate with depth."""
 
@@ -275,7 +285,15 @@ class FileMask(MaskSpec):
 
 
 MASK_KINDS = Kinds(
-    ZeroMask, AstigmaticMask, TetrapodMask, DoubleHelixMask, VortexMask, RandomMask, ZernikeMask, FileMask
+    ZeroMask,
+    AstigmaticMask,
+    TetrapodMask,
+    LearnedMask,
+    DoubleHelixMask,
+    VortexMask,
+    RandomMask,
+    ZernikeMask,
+    FileMask,
 )
 """All kinds of mask; ``MASK_KINDS.register`` adds one that is defined elsewhere."""
 

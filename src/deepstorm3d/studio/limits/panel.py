@@ -23,7 +23,7 @@ from .table import conditions_line, summary_table
 
 __all__ = ["limits_panel"]
 
-_KINDS = ("zero", "astigmatic", "tetrapod", "double_helix", "vortex")
+_KINDS = ("zero", "astigmatic", "tetrapod", "learned", "double_helix", "vortex")
 _CHARTS: tuple[tuple[Against, tuple[str, ...]], ...] = tuple(
     (against, axes) for axes in (("x", "y"), ("z",)) for against in ("depth", "photons", "density")
 )
