@@ -170,6 +170,23 @@ def test_a_single_frame_that_was_cut_is_a_gap(tmp_path: Path) -> None:
         np.testing.assert_array_equal(movie.read(4, 6), FRAMES[4:6])
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("cut_ones", [(5,), (2, 5), (4, 5)])
+def test_single_frames_that_were_cut_are_told_at_the_end_too(
+    tmp_path: Path, cut_ones: tuple[int, ...], compression: str | None
+) -> None:
+    for number in range(6):
+        tifffile.imwrite(tmp_path / f"{number}.tif", FRAMES[number], compression=compression)
+    # Of compressed frames only the last one is looked at on opening, the others when they are read.
+    for number in cut_ones if compression is None else cut_ones[-1:]:
+        cut(tmp_path / f"{number}.tif", 0.6)
+    with open_movie(tmp_path, partial=True) as movie:
+        told = " ".join(movie.notes)
+        assert movie.shape[0] == (4 if cut_ones == (4, 5) and compression is None else 5)
+        assert "5.tif" in told and "truncated" in told
+        assert ("frames 2 to 2 are missing" in told) == (2 in cut_ones and compression is None)
+
+
 def micro_manager(folder: Path, name: str, files: int = 3) -> Path:
     """Files in Micro-Manager's names and pages, with its tag; its own index of images is left out."""
     folder.mkdir(exist_ok=True)

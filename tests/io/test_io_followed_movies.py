@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import tifffile
 import yaml
 
 from deepstorm3d.errors import InputError
-from deepstorm3d.io import FollowedMovie, MovieWriter, Prepared, open_movie, prepare
+from deepstorm3d.io import FollowedMovie, MovieWriter, Prepared, open_movie, prepare, readable_ranges
 from watchers import Recorder
 
 FRAMES = (1 + np.arange(20 * 40 * 50) % 60000).astype(np.uint16).reshape(20, 40, 50)
@@ -203,3 +204,201 @@ def test_frames_prepared_while_they_come_are_those_of_the_complete_movie(tmp_pat
             np.testing.assert_array_equal(prepared.read(done, stop), expected[done:stop])
             done = stop
     assert done == 20
+
+
+def pages_without(missing: set[int], path: Path, frames: int = 20) -> None:
+    path.mkdir()
+    for number in set(range(frames)) - missing:
+        tifffile.imwrite(path / f"img_{number:03}.tif", FRAMES[number])
+
+
+def pages_with_cut_ones(path: Path) -> None:
+    pages_without({4}, path)
+    for number in (11, 19):
+        os.truncate(path / f"img_{number:03}.tif", 1500)
+
+
+def stacks(path: Path, *, announced: bool) -> None:
+    """Four files of five frames."""
+    path.mkdir()
+    for part in range(4):
+        tifffile.imwrite(path / f"run_{part}.tif", FRAMES[5 * part : 5 * part + 5], imagej=announced)
+
+
+def stack_that_says_what_it_lost(path: Path) -> None:
+    stacks(path, announced=True)
+    os.truncate(path / "run_1.tif", 15_000)
+
+
+def stacks_without_one(path: Path) -> None:
+    stacks(path, announced=False)
+    (path / "run_2.tif").unlink()
+
+
+def zarr_without_chunks(path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    array = zarr.create_array(str(path), shape=(20, 40, 50), chunks=(1, 40, 50), dtype="u2")
+    for number in set(range(16)) - {7, 8}:
+        array[number] = FRAMES[number]
+
+
+def ome_set(path: Path) -> None:
+    """An OME set of four files, of which the third is lost."""
+    uid, blocks = "urn:uuid:00000000-0000-0000-0000-00000000000", []
+    for part in range(4):
+        name = path.name if part == 0 else f"run_{part}.ome.tif"
+        blocks += [
+            f'<TiffData FirstT="{5 * part + n}" FirstZ="0" FirstC="0" IFD="{n}" PlaneCount="1">'
+            f'<UUID FileName="{name}">{uid}{part}</UUID></TiffData>'
+            for n in range(5)
+        ]
+    pixels = 'ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="50" SizeY="40" SizeC="1" SizeZ="1"'
+    for part in (0, 1, 3):
+        name = path.name if part == 0 else f"run_{part}.ome.tif"
+        said = (
+            f'<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="{uid}{part}"><Image ID="Image:0"><Pixels {pixels} SizeT="20">{"".join(blocks)}</Pixels>'
+            "</Image></OME>"
+        )
+        with tifffile.TiffWriter(path.with_name(name)) as writer:
+            for n in range(5):
+                text = said if n == 0 else None
+                writer.write(FRAMES[5 * part + n], contiguous=False, metadata=None, description=text)
+
+
+# Its name, what writes it, the frame that is waited for in vain, and how many whole ones lie behind it.
+GAPS: dict[str, tuple[str, Callable[[Path], None], int, int]] = {
+    "a lost page": ("pages", lambda path: pages_without({7}, path), 7, 12),
+    "pages that are cut": ("pages", pages_with_cut_ones, 4, 13),
+    "a cut stack": ("stacks", stack_that_says_what_it_lost, 8, 10),
+    "a lost stack": ("stacks", stacks_without_one, 10, 5),
+    "zarr": ("m.zarr", zarr_without_chunks, 7, 7),
+    "ome set": ("run.ome.tif", ome_set, 10, 5),
+}
+
+
+@pytest.mark.parametrize("name", GAPS)
+def test_what_lies_behind_a_gap_is_told_when_the_wait_is_over(name: str, tmp_path: Path) -> None:
+    file, write, first, behind = GAPS[name]
+    path = tmp_path / file
+    write(path)
+    with FollowedMovie(path) as movie:
+        assert movie.refresh() == first and movie.left_behind() is None, "it may still come"
+        assert movie.wait(20, timeout_s=0.05, poll_s=0.01) == first and not movie.gaps
+        left = movie.left_behind()
+    assert left is not None and f"{behind} whole frames lie behind" in left.what and "`partial" in left.remedy
+    with open_movie(path, partial=True) as partial:
+        if partial.gaps:
+            assert all(f"{gap[0]}" in left.what for gap in partial.gaps)
+
+
+@pytest.mark.parametrize("name", GAPS)
+def test_a_gap_is_gone_past_where_that_is_wanted(name: str, tmp_path: Path) -> None:
+    file, write, first, _ = GAPS[name]
+    path = tmp_path / file
+    write(path)
+    with FollowedMovie(path, partial=True) as movie, open_movie(path, partial=True) as whole:
+        assert movie.refresh() == first and not movie.gaps, "it may still come"
+        assert movie.wait(21, timeout_s=0.05, poll_s=0.01) == whole.shape[0]
+        assert movie.left_behind() is None
+        assert list(movie.gaps) == list(whole.gaps) and list(movie.notes) == list(whole.notes) != []
+        for begin, end in readable_ranges(movie.gaps, 0, movie.frames):
+            np.testing.assert_array_equal(movie.read(begin, end), whole.read(begin, end))
+
+
+def test_frames_that_come_late_are_no_gap_and_those_behind_one_still_come(tmp_path: Path) -> None:
+    path = tmp_path / "pages"
+    pages_without({3, 9}, path, frames=12)
+
+    def late() -> None:
+        time.sleep(0.05)
+        tifffile.imwrite(tmp_path / "late.tif", FRAMES[3])
+        (tmp_path / "late.tif").rename(path / "img_003.tif")
+
+    camera = threading.Thread(target=late)
+    camera.start()
+    with FollowedMovie(path, partial=True) as movie:
+        assert movie.wait(9, timeout_s=30, poll_s=0.01) == 9 and not movie.gaps
+        camera.join()
+        assert movie.wait(10, timeout_s=0.1, poll_s=0.01) == 12 and movie.gaps == [(9, 10)]
+        assert "frames 9 to 9 are missing" in movie.notes[0]
+        for number in (12, 13):
+            tifffile.imwrite(path / f"img_{number:03}.tif", FRAMES[number])
+        assert movie.wait(14, timeout_s=30, poll_s=0.01) == 14
+        np.testing.assert_array_equal(movie.read(10, 14), FRAMES[10:14])
+
+
+def test_a_stack_that_comes_when_it_was_given_up_would_give_frames_other_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "stacks"
+    stacks_without_one(path)
+    with FollowedMovie(path, partial=True) as movie:
+        assert movie.wait(15, timeout_s=0.05, poll_s=0.01) == 15
+        tifffile.imwrite(path / "run_2.tif", FRAMES[10:15])
+        with pytest.raises(InputError, match=r"no longer waited for has come.*other numbers"):
+            movie.refresh()
+
+
+def cut_to(share: float, path: Path, **options: object) -> None:
+    """A file without its last pages, as a copy that stopped leaves it."""
+    with tifffile.TiffWriter(path, **options) as writer:
+        for frame in FRAMES:
+            writer.write(frame, metadata=None, contiguous=False)
+    os.truncate(path, int(share * path.stat().st_size))
+
+
+def imagej_cut(path: Path) -> None:
+    tifffile.imwrite(path, FRAMES, imagej=True)
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def raw_cut(path: Path) -> None:
+    info = {"Byte Order": "<", "Data Type": "uint16", "Frames": 20, "Height": 40, "Width": 50}
+    path.with_suffix(".yaml").write_text(yaml.safe_dump(info))
+    path.write_bytes(FRAMES.tobytes()[:-1])
+
+
+def last_pages_cut(path: Path) -> None:
+    pages_without(set(), path)
+    for number in (18, 19):
+        os.truncate(path / f"img_{number:03}.tif", 1500)
+
+
+def zarr_half_full(path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    array = zarr.create_array(str(path), shape=(20, 40, 50), chunks=(1, 40, 50), dtype="u2")
+    array[:10] = FRAMES[:10]
+
+
+CUT: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "tiff": ("m.tif", lambda path: cut_to(0.97, path)),
+    "bigtiff": ("m.tif", lambda path: cut_to(0.5, path, bigtiff=True)),
+    "imagej": ("m.tif", imagej_cut),
+    "raw": ("m.raw", raw_cut),
+    "single pages": ("pages", last_pages_cut),
+    "zarr": ("m.zarr", zarr_half_full),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_an_end_that_is_cut_is_told_once_the_recording_is_over(name: str, tmp_path: Path) -> None:
+    file, write = CUT[name]
+    path = tmp_path / file
+    write(path)
+    with FollowedMovie(path) as movie, open_movie(path, partial=True) as whole:
+        assert movie.refresh() == whole.shape[0] < 20 and not movie.notes, "it may still grow"
+        movie.wait(20, timeout_s=0.05, poll_s=0.01)
+        assert any("truncated" in note for note in movie.notes) and list(movie.notes) == list(whole.notes)
+        assert movie.left_behind() is None
+
+
+def test_a_recording_that_cannot_be_opened_any_more_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "pages"
+    pages_without(set(), path, frames=5)
+    with FollowedMovie(path) as movie:
+        assert movie.refresh() == 5
+        for number in range(5, 9):
+            tifffile.imwrite(path / f"img_{number:03}.tif", FRAMES[number])
+        tifffile.imwrite(path / "overview.tif", FRAMES[0])
+        assert movie.wait(9, timeout_s=0.05, poll_s=0.01) == 5
+        left = movie.left_behind()
+    assert left is not None and "frames from 5 on" in left.what and "overview.tif" in left.what

@@ -77,6 +77,16 @@ def test_a_recording_whose_files_were_cut_keeps_what_is_whole(tmp_path: Path) ->
         np.testing.assert_array_equal(movie.read(0, whole), FRAMES[:whole])
 
 
+def test_an_index_that_was_cut_is_told(tmp_path: Path) -> None:
+    path = record(tmp_path, (({"time": t}, FRAMES[t]) for t in range(12)))
+    index = path / "NDTiff.index"
+    index.write_bytes(index.read_bytes()[:-7])
+    with pytest.raises(InputError, match="truncated: 11 whole frames can be read"):
+        open_movie(path)
+    with open_movie(path, partial=True) as movie:
+        assert movie.shape[0] == 11 and "NDTiff.index is cut" in movie.notes[0]
+
+
 def test_channels_and_sizes_that_differ_are_named(tmp_path: Path) -> None:
     path = record(tmp_path / "a", (({"time": 0, "channel": name}, FRAMES[0]) for name in ("red", "blue")))
     with pytest.raises(InputError, match=r"2 values of 'channel' \(blue, red\)"):

@@ -21,7 +21,8 @@ from deepstorm3d.jobs.render import Drawing, render_section_table, render_stack_
 from deepstorm3d.jobs.render_beside import MeasuredImage, StandardPSF, render_beside
 from deepstorm3d.rendering.canvas import Canvas
 from deepstorm3d.rendering.gaussians import Gaussians
-from deepstorm3d.rendering.sections import Box, cloud_of
+from deepstorm3d.rendering.sections import Axis, Box, cloud_of
+from factories import localizations
 
 pytestmark = pytest.mark.usefixtures("coarse_pictures")
 
@@ -73,6 +74,39 @@ def test_planes_of_a_stack_are_ordered_from_shallow_to_deep(tmp_path: Path, sour
     assert volume.sum(axis=(1, 2)) == pytest.approx(
         expected, abs=1.01
     )  # stored in nm: one may change its plane
+
+
+def places(path: Path) -> tuple[float, ...]:
+    """Centre of what is in a TIFF, by the origin and sizes that ImageJ reads: x, y and, of a stack, z, µm."""
+    with tifffile.TiffFile(path) as tiff:
+        image, said = tiff.asarray(), tiff.imagej_metadata or {}
+        numerator, denominator = tiff.pages[0].tags["XResolution"].value
+    sizes = [denominator / numerator] * 2 + [float(said.get("spacing", 0))]
+    grid = np.indices(image.shape) + 0.5
+    middle = [float((axis * image).sum() / image.sum()) for axis in grid][::-1]
+    origin = [float(said[f"{axis}origin"]) for axis in "xyz"[: image.ndim]]
+    return tuple((at - first) * size for at, first, size in zip(middle, origin, sizes, strict=False))
+
+
+@pytest.mark.parametrize("across", ["x", "y", "z"])
+def test_tiffs_of_one_list_say_where_they_lie(tmp_path: Path, across: Axis):
+    clusters = [(1.0, 2.5, 0.3), (2.0, 1.5, 0.6), (3.3, 0.7, 0.9)]
+    spread = 0.02 * torch.randn(300, 3, generator=torch.Generator().manual_seed(1))
+    xyz = torch.tensor(clusters).repeat_interleave(100, 0) + spread
+    source = written(tmp_path, localizations(xyz))
+    column = "xyz".index(across)
+    for number, cluster in enumerate(clusters):
+        middle = xyz[100 * number : 100 * (number + 1)].mean(0).tolist()
+        between = (cluster[column] - 0.12, cluster[column] + 0.12)
+        out = tmp_path / f"section_{number}.tif"
+        render_section_table(source, out, across, between, Drawing(pixel_nm=20))
+        # An image of x–y, or of x or y and depth.
+        seen = {"x": (1, 2), "y": (0, 2), "z": (0, 1)}[across]
+        assert places(out) == pytest.approx([middle[axis] for axis in seen], abs=0.003)
+    render_table(source, tmp_path / "flat.tif", Drawing(pixel_nm=20))
+    assert places(tmp_path / "flat.tif") == pytest.approx(xyz.mean(0).tolist()[:2], abs=0.003)
+    render_stack_table(source, tmp_path / "stack.tif", Drawing(pixel_nm=20), plane_nm=50)
+    assert places(tmp_path / "stack.tif") == pytest.approx(xyz.mean(0).tolist(), abs=0.003)
 
 
 def test_a_flat_tiff_is_data_with_its_pixel_size(tmp_path: Path, source: Path):

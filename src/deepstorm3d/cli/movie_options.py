@@ -162,6 +162,7 @@ Follow = Annotated[
         "--follow",
         metavar="SECONDS",
         min=0.0,
-        help="The movie is still being recorded: wait for new frames, and end after this time without one.",
+        help="The movie is still being recorded: wait for new frames, and end after this time without one. "
+        "With --partial, go on behind a gap then.",
     ),
 ]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..errors import InputError
-from .parts import whole_file, write_advice
+from .parts import whole_file
 
-__all__ = ["save_tensors"]
+__all__ = ["save_tensors", "tensor_bytes"]
 
 
 def save_tensors(contents: Mapping[str, Any], path: Path) -> None:
@@ -19,9 +19,12 @@ def save_tensors(contents: Mapping[str, Any], path: Path) -> None:
 
     Raises InputError where the disk is full or the folder cannot be written.
     """
-    try:
-        with whole_file(path) as temporary, temporary.open("wb") as file:
-            torch.save(dict(contents), file)
-    except RuntimeError as error:
-        # How torch reports a full disk.
-        raise InputError(f"cannot write {path}: {error}. {write_advice(None)}") from error
+    with whole_file(path) as temporary:
+        temporary.write_bytes(tensor_bytes(contents))
+
+
+def tensor_bytes(contents: Mapping[str, Any]) -> memoryview:
+    """What ``torch.save`` writes; writing itself, it hides the system's reason for a refusal behind its own."""
+    file = BytesIO()
+    torch.save(dict(contents), file)
+    return file.getbuffer()

@@ -52,7 +52,8 @@ def localize_movie(
     over_frames: whether it is (None: as the list of single frames shows, see `decide`);
     workers: who localizes, if not this process;  watch: told the frames done and in all, within a block too;
     where it stops the run, the block that is under way is given up, and done again where the run goes on.
-    Raises InputError where movie, model or output do not fit.
+    Raises InputError where movie, model or output do not fit, and where frames of a recording that was followed
+    lie behind a gap: those before it are kept, to be resumed.
     """
     if workers is not None and excerpt.follow_s is not None:
         raise InputError(
@@ -72,16 +73,21 @@ def localize_movie(
         second = SecondList(out.path, header)
         if not writer.next_frame:
             second.discard()
+        if run.source.growing is not None:
+            run.source.growing.give_up_before(writer.next_frame)
         run.summary.go_on(run.source, writer.next_frame, writer.rows)
 
         def write(found: Found) -> None:
             with run.summary.times.of("writing"):
                 writer.append(found.localizations, frames_done=found.block[1])
 
-        with writer.kept_once_begun(), write_behind(write) as hand_over:
-            for found in run.blocks(writer.next_frame):
-                hand_over(found)
-        complete = writer.next_frame >= run.source.last or not watch.stopped
+        with writer.kept_once_begun():
+            with write_behind(write) as hand_over:
+                for found in run.blocks(writer.next_frame):
+                    hand_over(found)
+            complete = writer.next_frame >= run.source.last or not watch.stopped
+            if complete:
+                _refuse_rest(run.source, writer)
         summary = run.finish(complete=complete)
         if complete:
             _finish(writer, second, run, over_frames, watch)
@@ -120,6 +126,15 @@ def _finish(
     if rows is not None:
         summary.localizations, summary.frames = rows, run.source.last - run.source.span[0]
         writer.discard()
+
+
+def _refuse_rest(source: OpenExcerpt, writer: TableWriter[Localizations]) -> None:
+    """Raise InputError where a recording that was followed has frames that were not read."""
+    left = source.left_behind()
+    if left is None:
+        return
+    kept = f"what is done is kept in {writer.part.name}, and `resume=True` goes on from there"
+    raise InputError(left.what, f"{left.remedy}; {kept}" if writer.next_frame else left.remedy)
 
 
 def record_of_movie(source: OpenExcerpt, pipeline: Pipeline) -> dict[str, object]:

@@ -12,10 +12,10 @@ from ..io.parts import claim_name
 from ..io.tables import read_list
 from ..plot.panels import claim_picture, save_figure
 from ..plot.rendered_views import section_figure, views_figure
-from ..rendering.canvas import Image, Method
+from ..rendering.canvas import Method
 from ..rendering.drawable import drawable, picture_pixel_nm
 from ..rendering.sections import AXES, Axis, Box, Interval
-from ..rendering.view import Look
+from ..rendering.view import Look, View
 from ..rendering.views import DepthRendering, Section, Stack, render_depth, render_section, render_stack
 from ..watch import SILENT, Watcher, warn
 
@@ -67,7 +67,7 @@ def render_table(
 ) -> DepthRendering:
     """Draw a list from above and from the sides; the ending names the format.
 
-    .tif: the densities seen from above, as data (float32, with the pixel size), without colours.
+    .tif: the densities seen from above, as data (float32, with pixel size and origin), without colours.
     A list in nm that does not name the camera's pixel is drawn from its own origin (ThunderSTORM's is half a
     pixel from ours). Rows far beyond all others, and rows without the σ that the method needs, are not drawn;
     watch: told so (`drawable`).
@@ -77,7 +77,7 @@ def render_table(
     _claim(out, overwrite=overwrite)
     rendering = drawing.views_of(list_in_box(source, drawing, watch=watch))
     if is_data(out):
-        _write_density(out, rendering.xy.density, rendering.pixel_um, overwrite=overwrite)
+        _write_density(out, rendering.xy, rendering.pixel_um, overwrite=overwrite)
     else:
         save_figure(views_figure(rendering, title=source.name), out)
     return rendering
@@ -109,7 +109,7 @@ def render_section_table(
         table, across, method=drawing.method, pixel_nm=drawing.pixel_of(table), box=box, look=drawing.look
     )
     if is_data(out):
-        _write_density(out, section.view.density, section.pixel_um, overwrite=overwrite)
+        _write_density(out, section.view, section.pixel_um, overwrite=overwrite)
     else:
         save_figure(section_figure(section, title=source.name), out)
     return section
@@ -137,15 +137,16 @@ def render_stack_table(
         table, method=drawing.method, pixel_nm=drawing.pixel_of(table), plane_nm=plane_nm, box=drawing.box
     )
     planes, *shape = stack.shape
+    canvas = stack.canvas
     with MovieWriter(
         out,
         frames=planes,
         shape=(shape[0], shape[1]),
-        pixel_um=stack.canvas.pixel_um,
+        pixel_um=canvas.pixel_um,
         spacing_um=plane_nm / 1000,
         dtype="float32",
         overwrite=overwrite,
-    ) as writer:
+    ).begins_at(canvas.left, canvas.top, float(stack.z_um[0])) as writer:
         for plane in stack.planes():
             writer.append(plane[None])
     return stack
@@ -183,9 +184,10 @@ def list_in_box(source: Path, drawing: Drawing, *, watch: Watcher = SILENT) -> L
     return table
 
 
-def _write_density(out: Path, density: Image, pixel_um: float, *, overwrite: bool) -> None:
-    height, width = density.shape
+def _write_density(out: Path, view: View, pixel_um: float, *, overwrite: bool) -> None:
+    height, width = view.density.shape
+    left, top, *_ = view.edges_um
     with MovieWriter(
         out, frames=1, shape=(height, width), pixel_um=pixel_um, dtype="float32", overwrite=overwrite
-    ) as writer:
-        writer.append(density[None])
+    ).begins_at(left, top) as writer:
+        writer.append(view.density[None])

@@ -23,6 +23,7 @@ from ..fitting.sites.kept import KeptSites
 from ..fitting.sites.windows import Step
 from ..io.parts import explain_write_errors, part_path, replaced_when_whole
 from ..io.tables import TableHeader, TableWriter, discard_growing, open_list_writer
+from ..io.torch_file import tensor_bytes
 from ..localizing.over_frames import SecondPass
 
 __all__ = ["SecondList"]
@@ -77,7 +78,7 @@ class SecondList:
         """Keep what the next window takes over;  singles: of the list of single frames (`_told_apart`)."""
         state = {**singles, "end": step.end, "kept": step.kept.to_mapping()}
         with explain_write_errors(self.path), replaced_when_whole(self._state) as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(tensor_bytes(state))
 
     def _left_off(self, singles: Mapping[str, Any]) -> tuple[int, KeptSites]:
         """The frame to go on from, and what is known of the frames before it;  singles: as of `_save`."""

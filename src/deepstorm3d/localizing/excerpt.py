@@ -62,7 +62,7 @@ class Excerpt:
     prepared : Prepared
         Orientation of the frames, and subtraction of a background.
     partial : bool
-        Use the complete frames of a movie that was cut off.
+        Use the complete frames of a movie that was cut off; of one that is followed, those behind a gap too.
     follow_s : float
         The movie is still being recorded, and ends if no new frame arrives for this time, s.
     pixel_um : float
@@ -110,7 +110,7 @@ class Excerpt:
         first, last = self.frames[0] or 0, self.frames[1]
         if first < 0 or (last is not None and last <= first):
             raise InputError(f"frames {first}:{last} are none: they begin at 0, and end after the first one")
-        with FollowedMovie(path) as source:
+        with FollowedMovie(path, partial=self.partial) as source:
             source.wait(1, timeout_s=self.follow_s)
             movie = prepare(source, self.prepared)
             yield OpenExcerpt(self, movie, (first, last), self._box(movie), source)
@@ -178,6 +178,24 @@ class OpenExcerpt:
     def last(self) -> int:
         """The frame after the last one; for a growing movie, as far as it is recorded now."""
         return self.movie.shape[0] if self.span[1] is None else self.span[1]
+
+    def left_behind(self) -> InputError | None:
+        """Why a recording that was followed and is over was not used to the end of the range; None else."""
+        there, (first, last) = self.movie.shape[0], self.span
+        if self.growing is None or (last is not None and there >= last):
+            return None
+        if there <= first:
+            asked = f"frames {first}:{'' if last is None else last}"
+            none = InputError(f"{asked} are not in the movie, which has frames 0:{there}")
+            return self.growing.left_behind() or none
+        return self.growing.left_behind()
+
+    def notes(self) -> list[str]:
+        """What the user should know of the movie, and of a range of frames that it has not; ask at the end."""
+        there, last = self.movie.shape[0], self.span[1]
+        short = self.growing is not None and last is not None and there < last
+        ended = f"the recording ended at frame {there}; frames {self.span[0]}:{last} were asked for"
+        return [*self.movie.notes, *([ended] if short else [])]
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Frames start … stop−1 of the region: (n, h, w)."""

@@ -225,12 +225,16 @@ class Model:
             parts = [found.localizations for found in run.blocks()]
             if watch.stopped:
                 raise Interrupted
+            left = run.source.left_behind()
+            if left is not None and not parts:
+                raise left
             found = Localizations.concat(parts) if parts else Localizations.empty()
             wanted = self.over_frames if over_frames is None else over_frames
             decision = decide(wanted, pipeline, found)
             if decision.over_frames:
                 found = Localizations.concat(OverFrames(pipeline, run.source, watch)(found))
             summary = run.finish(complete=True)
+            summary.warnings += [] if left is None else [str(left)]
         if decision.refused:
             summary.warnings.append(decision.reason)
         doubt([*pipeline.notes, *summary.warnings])

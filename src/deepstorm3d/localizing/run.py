@@ -122,7 +122,7 @@ class Run:
 
     def finish(self, *, complete: bool) -> LocalizeSummary:
         """Figures and warnings of the run; call it once, after the last block."""
-        summary, movie = self.summary, self.source.movie
+        summary, shape = self.summary, self.source.movie.shape
         summary.complete = complete
         looked_at = summary.frames - summary.earlier
         summary.warnings += [*self._unexplained.warnings(looked_at), *self._look.warnings]
@@ -130,8 +130,8 @@ class Run:
             field = self.pipeline.experiment.psf.across
             summary.warnings += [
                 *self.source.pixel_notes(),
-                *movie.notes,
-                *_field_notes(field, (movie.shape[1], movie.shape[2])),
+                *self.source.notes(),
+                *_field_notes(field, (shape[1], shape[2])),
                 *_warnings(summary, joint=self.pipeline.fit is not None and self.pipeline.method != "mle"),
             ]
         return summary

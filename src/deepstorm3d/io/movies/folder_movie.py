@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .movie_source import Movie, Source, check_range, runs
+from .movie_source import Movie, Source, check_range, missing_notes, runs
 from .numbered_files import Numbered, in_order, micro_manager_part, tiff_names
 from .stacks_movie import StacksMovie, open_micro_manager
 from .tiff_movie import TiffMovie
@@ -32,7 +32,7 @@ def open_folder(path: Path, *, partial: bool = False) -> Movie:
     files = in_order(names, path, partial=partial)
     # A first file with one frame may be what is left of a stack, or the last of a short recording.
     if any(_is_stack(path / name, partial=partial) for name in files.names[:2]):
-        return StacksMovie(path, [path / name for name in files.names], files.missing, partial=partial)
+        return StacksMovie(path, path, files, partial=partial)
     return FolderMovie(path, partial=partial)
 
 
@@ -82,7 +82,7 @@ class FolderMovie(Source):
         self._drop_unfinished(partial=partial)
         self._frames = max(self._name_of) + 1
         self.gaps = runs([place for place in range(self._frames) if place not in self._name_of])
-        self.notes = tuple(f"{path}: frames {first} to {last - 1} are missing" for first, last in self.gaps)
+        self.notes = missing_notes(path, self.gaps) + self._lost_at_the_end()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -125,6 +125,16 @@ class FolderMovie(Source):
         with single:
             self._check_like_first(single, name, frame)
         return False
+
+    def _lost_at_the_end(self) -> tuple[str, ...]:
+        """What to say of the last files where they are not whole."""
+        beyond = zip(self._files.places, self._files.names, strict=True)
+        lost = [name for place, name in beyond if place >= self._frames]
+        if not lost:
+            return ()
+        named = lost[0] if len(lost) == 1 else f"{lost[0]} to {lost[-1]}"
+        whole = f"{len(self._name_of)} frames are whole, {len(lost)} are lost at the end ({named})"
+        return (f"{self.path}: truncated: {whole}",)
 
     def _drop_unfinished(self, *, partial: bool) -> None:
         """Of a recording that is still being written, or was cut off, the last file may be half there."""

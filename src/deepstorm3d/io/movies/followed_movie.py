@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...watch import SILENT, Watcher
-from .movie_source import Movie, Source, check_range
+from .movie_source import Movie, Source, check_range, in_words, missing_notes, readable_ranges
 from .opening import open_movie
+from .stacks_movie import StacksMovie
 
 __all__ = ["FollowedMovie"]
 
@@ -25,14 +27,19 @@ class FollowedMovie(Source):
     files longer before they fill them. Frames end before the first gap: what is missing there may still
     come. The file, or the first frame in it, need not be there yet.
 
-    path: as for `open_movie`.
+    path: as for `open_movie`;  partial: go on behind a gap once it was waited for in vain; else the wait ends
+    there, and `left_behind` says what lies behind it.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, partial: bool = False) -> None:
         self.path = Path(path)
+        self._partial = partial
         self._movie: Movie | None = None
         self._frames = 0
         self._seen = 0
+        self._given_up = 0  # what is missing before this frame is not waited for any more
+        self._renumbered: list[int] = []  # given up: places where an unknown number of frames is missing
+        self._over = False
         self._state: object = None
         self._trouble = "it is not there"
         self._look()
@@ -56,6 +63,18 @@ class FollowedMovie(Source):
     def pixel_height_um(self) -> float | None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Its height, where the file says that too."""
         return None if self._movie is None else self._movie.pixel_height_um
+
+    @property
+    def gaps(self) -> Sequence[tuple[int, int]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Those that were gone past, with ``partial=True``."""
+        movie, frames = self._movie, self._frames
+        return () if movie is None else [gap for gap in movie.gaps if gap[1] <= frames]
+
+    @property
+    def notes(self) -> Sequence[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Of gaps; and all that the file tells once the recording is over: before, its end looks cut off."""
+        movie = self._movie
+        return movie.notes if self._over and movie is not None else missing_notes(self.path, self.gaps)
 
     @property
     def frames(self) -> int:
@@ -88,24 +107,57 @@ class FollowedMovie(Source):
     ) -> int:
         """Wait until at least `frames` frames are available; returns how many are (they may be more or fewer).
 
-        Fewer: nothing new came for `timeout_s` seconds, so that the recording has ended, or the watcher
-        says stop. poll_s: seconds between looks at the file.
+        Fewer: nothing new came for `timeout_s` seconds, so that the recording has ended (or it has a gap
+        there: `left_behind`), or the watcher says stop. poll_s: seconds between looks at the file.
         Raises InputError where not even one frame came in that time, with what is wrong with the file.
         """
-        since = time.monotonic()
-        seen = self._seen
+        self._over = False
+        since, before, recorded = time.monotonic(), self._waited_for(), self._recorded
         while self.refresh() < frames and not watch.stopped:
             now = time.monotonic()
-            if self._seen > seen:
-                seen, since = self._seen, now
+            if self._waited_for() != before:
+                since, before, recorded = now, self._waited_for(), self._recorded
             if now - since >= timeout_s:
-                if self._frames == 0:
-                    raise InputError(
-                        f"{self.path}: no whole frame came within {timeout_s:g} s ({self._trouble})"
-                    )
-                break
+                if not self._partial or not self._give_up(recorded):
+                    self._end(timeout_s)
+                    break
+                since, before, recorded = now, self._waited_for(), self._recorded
             time.sleep(min(poll_s, max(0.0, timeout_s - (now - since))))
         return self._frames
+
+    def give_up_before(self, frame: int) -> None:
+        """Do not wait for what is missing before a frame: a run that goes on there has waited for it."""
+        self._go_past(frame)
+        self.refresh()
+
+    def left_behind(self) -> InputError | None:
+        """Why a recording that is over was not followed to its end; None where it was."""
+        if not self._over:
+            return None
+        if self._trouble:
+            return InputError(
+                f"{self.path}: as it lies there now it cannot be opened any more, so nothing is known of "
+                f"frames from {self._frames} on ({self._trouble})",
+                "put that right and go on",
+            )
+        holes, movie = self._holes(), self._movie
+        if not holes or movie is None:
+            return None
+        behind = sum(last - first for first, last in readable_ranges(holes, holes[0][1], movie.shape[0]))
+        count = f"{behind} whole frame{'s lie' if behind != 1 else ' lies'}"
+        gaps = [gap for gap in holes if gap[1] > gap[0]]
+        lost = sum(last - first for first, last in gaps)
+        what = (
+            f"frame{'s' if lost != 1 else ''} {in_words(gaps)} {'are' if lost != 1 else 'is'} missing; "
+            f"{count} behind the first gap and {'were' if behind != 1 else 'was'} not read"
+            if holes[0] in gaps
+            else f"how many frames are missing from frame {holes[0][0]} on cannot be known; {count} behind "
+            "these and could only be numbered too low"
+        )
+        return InputError(
+            f"{self.path}: {what}",
+            "copy what is missing and go on, or go on without it (`partial=True`)",
+        )
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         check_range(self, start, stop)
@@ -136,11 +188,63 @@ class FollowedMovie(Source):
             self._state = None
             return self._seen
         # First the new one: another thread may ask for its shape meanwhile.
-        old, self._movie, self._state = self._movie, movie, state
+        old, self._movie, self._state, self._trouble = self._movie, movie, state, ""
         if old is not None:
             old.close()
-        self._seen = movie.gaps[0][0] if movie.gaps else movie.shape[0]
+        if self._uncertain(self._given_up) != self._renumbered:
+            raise InputError(
+                f"{self.path}: a file that was no longer waited for has come, and frames behind it have other "
+                "numbers now",
+                "start again (`overwrite=True`)",
+            )
+        self._seen = self._end_of_certain()
         return self._seen
+
+    @property
+    def _recorded(self) -> int:
+        """Frames of the recording by now, those behind a gap too."""
+        return 0 if self._movie is None else self._movie.shape[0]
+
+    def _holes(self) -> list[tuple[int, int]]:
+        """What is still waited for: gaps, and places (n, n) where an unknown number of frames is missing."""
+        movie = self._movie
+        if movie is None:
+            return []
+        places = [(n, n) for n in self._uncertain(movie.shape[0])]
+        return sorted(hole for hole in [*movie.gaps, *places] if hole[0] >= self._given_up)
+
+    def _uncertain(self, before: int) -> list[int]:
+        """Frames before which an unknown number is missing, of those before a frame."""
+        movie = self._movie
+        return [n for n in movie.uncertain if n < before] if isinstance(movie, StacksMovie) else []
+
+    def _end_of_certain(self) -> int:
+        """The frames up to the first hole."""
+        holes = self._holes()
+        return holes[0][0] if holes else self._recorded
+
+    def _waited_for(self) -> tuple[int, bool]:
+        """The frame that is waited for, and whether others lie behind it already."""
+        return self._seen, bool(self._holes())
+
+    def _give_up(self, recorded: int) -> bool:
+        """Go past the first hole, and those that were there when `recorded` frames were; False without any."""
+        holes = self._holes()
+        if holes:
+            self._go_past(max(holes[0][0] + 1, holes[0][1], recorded))
+        return bool(holes)
+
+    def _go_past(self, frame: int) -> None:
+        self._given_up = max(self._given_up, frame)
+        self._renumbered = self._uncertain(self._given_up)
+        self._seen = self._end_of_certain()
+
+    def _end(self, waited_s: float) -> None:
+        """The recording is over; raises InputError where it has no frame."""
+        self._over = True
+        if self._frames == 0:
+            left = self._trouble or self.left_behind() or "the first one has just come"
+            raise InputError(f"{self.path}: no whole frame came within {waited_s:g} s ({left})")
 
 
 def _state(path: Path) -> tuple[int, int, int]:

@@ -19,6 +19,8 @@ __all__ = [
     "check_finite",
     "check_range",
     "import_reader",
+    "in_words",
+    "missing_notes",
     "read_as",
     "readable_ranges",
     "refuse_truncated",
@@ -130,6 +132,18 @@ def runs(frames: Sequence[int]) -> tuple[tuple[int, int], ...]:
         else:
             found.append((frame, frame + 1))
     return tuple(found)
+
+
+def missing_notes(path: Path, gaps: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    """A sentence for each gap (first, last), for `Movie.notes`."""
+    return tuple(f"{path}: frames {first} to {last - 1} are missing" for first, last in gaps)
+
+
+def in_words(numbers: Sequence[tuple[int, int]]) -> str:
+    """Gaps (first, last) as "3 to 5, 9", last not included; at most five of them."""
+    parts = [f"{first}" + (f" to {last - 1}" if last - first > 1 else "") for first, last in numbers]
+    more = f" … ({sum(last - first for first, last in numbers)} in all)" if len(parts) > 5 else ""
+    return ", ".join(parts[:5]) + more
 
 
 def check_range(movie: Movie, start: int, stop: int) -> None:

@@ -56,6 +56,7 @@ class MovieWriter:
         claim_name(self.path, overwrite=overwrite)
         self.frames, self.shape, self.dtype = frames, shape, np.dtype(dtype)
         self.pixel_um, self.spacing_um = pixel_um, spacing_um
+        self._begins_um: tuple[float, ...] = ()
         self.written = 0
         self.clipped = 0
         self._part = part_path(self.path)
@@ -63,6 +64,14 @@ class MovieWriter:
         self._sole = SoleWriter(self._part, self.path)
         with self._explained():
             self._tiff = tifffile.TiffWriter(self._part, bigtiff=size + 512 * frames > CLASSIC_TIFF_BYTES)
+
+    def begins_at(self, *corner_um: float) -> Self:
+        """Say, before the first image, where its left and upper edge lie, and of a stack its shallow end, µm.
+
+        ImageJ then shows positions in the sample: (pixel − origin) × pixel size.
+        """
+        self._begins_um = corner_um
+        return self
 
     def append(self, block: Any) -> None:
         """Add frames (n, height, width), counts.
@@ -100,6 +109,11 @@ class MovieWriter:
             lines.append(f"spacing={self.spacing_um:.9g}")
         if self.pixel_um is not None:
             lines.append("unit=micron")
+            sizes = (self.pixel_um, self.pixel_um, self.spacing_um or 1.0)
+            lines += [
+                f"{axis}origin={-begin / size:.9g}"
+                for axis, begin, size in zip("xyz", self._begins_um, sizes, strict=False)
+            ]
             tags |= {"resolution": (1 / self.pixel_um, 1 / self.pixel_um), "resolutionunit": "NONE"}
         return tags | {"description": "\n".join(lines) + "\n"}
 

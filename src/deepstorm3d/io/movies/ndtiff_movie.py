@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .movie_source import Source, check_range, import_reader, refuse_truncated, runs
+from .movie_source import Source, check_range, import_reader, missing_notes, refuse_truncated, runs
 from .pixel_size import believable_um
 
 __all__ = ["INDEX_NAME", "NdTiffMovie"]
@@ -48,7 +48,7 @@ class NdTiffMovie(Source):
 
     def __init__(self, path: Path, *, partial: bool = False) -> None:
         self.path = path
-        entries = _entries(path)
+        entries, index_cut = _entries(path)
         if not entries:
             raise InputError(f"{path}: no frame in {INDEX_NAME} yet")
         first = entries[0]
@@ -69,7 +69,7 @@ class NdTiffMovie(Source):
         each = first.size[0] * first.size[1] * self.dtype.itemsize
         whole = [n for n, entry in zip(frames, entries, strict=True) if entry.offset + each <= ends[entry.file]]
         promised = max(frames) + 1
-        if len(whole) < promised:
+        if len(whole) < promised or index_cut:
             refuse_truncated(path, len(whole), promised, partial=partial)
         self._frames = max(whole) + 1
         # Three numbers a frame: the index of 100,000 frames takes 2 MB.
@@ -82,9 +82,11 @@ class NdTiffMovie(Source):
                 self._file_of[number] = self._files.index(entry.file)
                 self._offset_of[number] = entry.offset
         self.gaps = runs(np.flatnonzero(self._file_of < 0).tolist())
-        self.notes = tuple(f"{path}: frames {a} to {b - 1} are missing" for a, b in self.gaps)
+        self.notes = missing_notes(path, self.gaps)
         if self._frames < promised:
             self.notes += (f"{path}: truncated: {self._frames} of {promised} frames are whole",)
+        if index_cut:
+            self.notes += (f"{path}: truncated: {INDEX_NAME} is cut: how many frames are lost is not known",)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -103,8 +105,8 @@ class NdTiffMovie(Source):
         return block
 
 
-def _entries(path: Path) -> list[_Entry]:
-    """All images that the index lists, in order of time and depth; a half-written last entry is left out.
+def _entries(path: Path) -> tuple[list[_Entry], bool]:
+    """All images that the index lists, in order of time and depth, and whether the last is cut (left out).
 
     Raises InputError for several values on another axis (channel, position).
     """
@@ -137,7 +139,7 @@ def _entries(path: Path) -> list[_Entry]:
                 "recording",
                 "split them and give one (in ImageJ/Fiji: Image > Hyperstacks > Reduce Dimensionality)",
             )
-    return sorted(found)
+    return sorted(found), any(data[position:])
 
 
 def _frame_numbers(places: Sequence[tuple[Any, ...]]) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from .movie_source import Source, check_range
-from .numbered_files import in_order, micro_manager_part, tiff_names
+from .numbered_files import Numbered, in_order, micro_manager_part, tiff_names
 from .tiff_movie import TiffMovie
 
 __all__ = ["StacksMovie", "open_micro_manager"]
@@ -39,32 +38,36 @@ def open_micro_manager(path: Path, *, partial: bool = False) -> StacksMovie | No
     if len(names) < 2:
         return None
     files = in_order(names, path.parent, second=1, partial=partial)
-    return StacksMovie(path, [path.with_name(name) for name in files.names], files.missing, partial=partial)
+    return StacksMovie(path, path.parent, files, partial=partial)
 
 
 class StacksMovie(Source):
     """TIFF files of many frames each, one after the other; one of them is open at a time.
 
-    path: how the movie is called;  files: in order;  absent: numbers of files that are not there, in words.
+    path: how the movie is called;  folder, numbered: where its files are, and their order.
     partial: frames that a truncated file has lost are a gap where it says how many they are, so that later
-    frames keep their numbers; where it does not say, `notes` tells from which frame on numbers are too low.
+    frames keep their numbers; where it does not say, `notes` tells from which frame on numbers are too low,
+    and `uncertain` lists the first frames behind such places.
     Raises InputError for files of different sizes or types and, unless `partial`, truncated ones.
     """
 
-    def __init__(self, path: Path, files: Sequence[Path], absent: str = "", *, partial: bool = False) -> None:
+    def __init__(self, path: Path, folder: Path, numbered: Numbered, *, partial: bool = False) -> None:
         self.path, self._partial = path, partial
+        self.uncertain: list[int] = []
         self._files: list[Path] = []
         self._starts: list[int] = []
         self._open: tuple[int, TiffMovie] | None = None
         gaps: list[tuple[int, int]] = []
         notes: list[str] = []
-        if absent:
+        if numbered.missing:
             notes.append(
-                f"{path}: the files numbered {absent} are missing; how many frames they had cannot be known: "
-                "later frames are numbered as if there had been none"
+                f"{path}: the files numbered {numbered.missing} are missing; how many frames they had cannot "
+                "be known: later frames are numbered as if there had been none"
             )
         end = whole_end = 0
-        for file in files:
+        last_place, certain = -1, True
+        for place, file in zip(numbered.places, (folder / name for name in numbered.names), strict=True):
+            certain, last_place = certain and place == last_place + 1, place
             try:
                 with TiffMovie(file, partial=partial, alone=True) as movie:
                     self._agree(movie, file)
@@ -77,13 +80,17 @@ class StacksMovie(Source):
                 notes.append(
                     f"{error}; how many frames it had cannot be known: later frames are numbered too low"
                 )
+                certain = False
                 continue
             if end > whole_end:
                 gaps.append((whole_end, end))
             self._files.append(file)
             self._starts.append(end)
+            if not certain:
+                self.uncertain.append(end)
             whole_end = end + frames
             end = whole_end + (missing or 0)
+            certain = missing is not None
             if missing != 0:
                 notes.append(_lost(file, whole_end, missing))
         self._frames = whole_end

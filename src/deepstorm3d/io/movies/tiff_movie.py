@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ..tiff_images import quiet_tifffile
-from .movie_source import Source, check_finite, check_range, read_as
+from .movie_source import Source, check_finite, check_range, missing_notes, read_as
 from .other_files import refused_file
 from .tiff_layout import Layout, page_is_grey, pixel_um_of, refuse_unlike, tiff_layout
 
@@ -112,8 +112,7 @@ def _notes(path: Path, layout: Layout) -> tuple[str, ...]:
     lost = "an unknown number" if layout.missing is None else f"{layout.missing}"
     if layout.missing != 0:
         notes.append(f"{path}: truncated: {layout.frames} frames are whole, {lost} are lost at the end")
-    notes += [f"{path}: frames {first} to {last - 1} are missing" for first, last in layout.gaps]
-    return tuple(notes)
+    return (*notes, *missing_notes(path, layout.gaps))
 
 
 def _open_tiff(path: Path) -> tifffile.TiffFile:

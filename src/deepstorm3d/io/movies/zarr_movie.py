@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .movie_source import Source, check_finite, check_range, import_reader, read_as, runs
+from .movie_source import Source, check_finite, check_range, import_reader, missing_notes, read_as, runs
 from .pixel_size import believable_um
 
 __all__ = ["ZarrMovie", "is_zarr"]
@@ -88,7 +88,7 @@ class ZarrMovie(Source):
         before = self._frames
         self._frames = int(np.flatnonzero(~absent).max(initial=-1)) + 1
         self.gaps = runs(np.flatnonzero(absent[: self._frames]).tolist())
-        notes = [f"{self.path}: frames {first} to {last - 1} are missing" for first, last in self.gaps]
+        notes = [*missing_notes(self.path, self.gaps)]
         if self._frames < before:
             notes.append(f"{self.path}: truncated: {self._frames} of {before} frames are whole")
         self.notes = tuple(notes)
