@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -257,3 +258,23 @@ def test_too_little_for_a_drift_is_an_error_that_says_what_is_needed(rows: int, 
 def test_more_segments_than_frames_bear_are_refused(moved: Localizations):
     with pytest.raises(InputError, match="choose 1 to 250"):
         estimate_drift(moved, FRAMES, segments=300)
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_a_jump_that_a_smooth_curve_cannot_follow_is_told(axis: int):
+    jump = np.zeros((FRAMES, 3))
+    jump[FRAMES // 2 :, axis] = 0.2
+    (note,) = (each for each in drift_of(shining(1000, FRAMES, jump), segments=50).notes if "jumped" in each)
+    first, last = (int(word) for word in re.findall(r"frames (\d+) and (\d+)", note)[0])
+    assert f"changes in {'xyz'[axis]} by" in note and first <= FRAMES // 2 <= last <= first + 100
+
+
+def test_a_smooth_drift_however_long_or_uneven_does_not_jump(moved: Localizations):
+    assert not any("jumped" in note for note in drift_of(moved, segments=50).notes)
+    t = np.linspace(0, 1, FRAMES)[:, None]
+    walk = np.cumsum(np.random.default_rng(0).normal(size=(50, 3)), axis=0)
+    uneven = np.stack([np.interp(t[:, 0], np.linspace(0, 1, 50), column) for column in walk.T], axis=1)
+    for shift in (3.0 * t * [1.0, -1.0, 0.5], 0.3 * np.exp(-5 * t) * [1.0, 1.0, 1.0], 0.01 * uneven):
+        for segments in (6, 50, 200):
+            found = DriftEstimate(curve_of(shift - shift.mean(0)), segments, 10**6)
+            assert not any("jumped" in note for note in doubts_of_curve(moved, found))

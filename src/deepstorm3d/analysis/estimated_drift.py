@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..brief import Brief
 from ..emitters import Localizations
@@ -21,6 +22,11 @@ _FEW_PAIRS_PER_SEGMENT = 30
 # Pairs for each knot of the curve (segments + 3), below which there is none. Molecules that have nothing to do
 # with each other give 0.5 to 1.6 by chance, as the search moves them about; short lists of a structure 6 to 8.
 _FEWEST_PAIRS_PER_KNOT = 3
+# Segments of the curve from which on one in which it changes far more than in the others is told: its change in
+# σ of a localization, and in medians of the changes in all segments.
+_FEWEST_SEGMENTS = 6
+_JUMP_SIGMA = 3.0
+_JUMP_MEDIANS = 8.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -136,4 +142,28 @@ def doubts_of_curve(table: Localizations, found: DriftEstimate) -> tuple[str, ..
             f"only {found.pairs} pairs of localizations from different frames lie near each other, for "
             f"{found.segments} segments of the curve: too few to trust the curve or its σ"
         )
-    return tuple(notes)
+    return (*notes, *_jump(found, typical))
+
+
+def _jump(found: DriftEstimate, typical: NDArray[np.float64]) -> list[str]:
+    """That the curve changes in one segment as it does in no other: a smooth curve cannot follow a jump.
+
+    typical: σ of a localization, nm.
+    """
+    curve, count = found.curve, found.segments
+    if count < _FEWEST_SEGMENTS or len(curve.frames) <= count:
+        return []
+    ends = np.linspace(0, len(curve.frames) - 1, count + 1).round().astype(int)
+    change = 1000 * np.abs(np.diff(curve.shift_um[ends], axis=0))
+    usual = np.median(change, axis=0)
+    excess = change / np.maximum(_JUMP_SIGMA * typical, _JUMP_MEDIANS * usual)
+    if excess.max() <= 1:
+        return []
+    where, axis = np.unravel_index(excess.argmax(), excess.shape)
+    first, last = (int(curve.frames[ends[k]]) for k in (max(where - 1, 0), min(where + 2, count)))
+    return [
+        f"between frames {first} and {last} the drift changes in {'xyz'[axis]} by {change[where, axis]:.0f} nm "
+        f"within one of the {count} segments of the curve, in half of them by {usual[axis]:.1f} nm or less: if "
+        " the sample jumped there, the smooth curve is wrong by up to half of the jump in the frames beside "
+        "it, which its σ does not say; leave these frames out, or estimate the drift before and after apart"
+    ]
