@@ -101,11 +101,34 @@ def test_what_cannot_be_computed_is_false_and_warns_of_nothing():
     found = dataclasses.replace(table(3), photons=torch.tensor([0.0, 0.0, 4.0]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert kept("photons / (z_nm - z_nm) > 1", found).tolist() == [False, False, True]  # 4/0
+        for no_number in ("photons / (z_nm - z_nm)", "4 / (z_nm - z_nm)", "(z_nm - z_nm) ** -1"):
+            for test in ("> 1", "< 1", "== 1", "!= 1"):
+                assert kept(f"{no_number} {test}", found).tolist() == [False] * 3
+                assert kept(f"~({no_number} {test})", found).tolist() == [False] * 3
         assert kept("(z_nm - z_nm) / (z_nm - z_nm) > 1", found).tolist() == [False] * 3
         assert kept("sqrt(-photons - 1) != 5", found).tolist() == [False] * 3
         assert kept("log10(photons - photons) < 1", found).tolist() == [False, False, True]
         assert kept("photons ** 16 > 1e300 * 1e300", found).tolist() == [False] * 3
+
+
+@pytest.mark.parametrize("zero", ["0", "0.0", "(0)"])
+def test_a_division_by_the_number_0_is_refused(zero: str):
+    with pytest.raises(InputError, match="a division by 0 gives no number"):
+        kept(f"photons / {zero} > 1")
+    assert kept("photons / 0.5 > 1").any() and kept("photons / 2 > 1 & photons > 0").any()
+
+
+@pytest.mark.parametrize(
+    ("column", "counts_as"), [("dye", "-1"), ("track", "-1"), ("molecule", "-1"), ("detections", "1")]
+)
+def test_a_condition_on_a_column_that_a_list_does_not_have_is_told(column: str, counts_as: str):
+    found = table(3)
+    assert unknown_rows(found, f"{column} == 7", "a.csv") == [
+        f"a.csv has no column {column}: it counts as {counts_as} in every row"
+    ]
+    numbered = dataclasses.replace(found, **{column: torch.tensor([1, 2, 3])})
+    assert unknown_rows(numbered, f"{column} == 7", "a.csv") == []
+    assert unknown_rows(Localizations.empty(), f"{column} == 7", "a.csv") == []
 
 
 def test_rows_that_are_not_linked_are_single_detections():

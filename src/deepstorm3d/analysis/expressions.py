@@ -12,8 +12,8 @@ The text is never evaluated as Python. From the weakest binding to the strongest
     atom         number | column | function '(' sum (',' sum)* ')' | '(' condition ')'
 
 An exponent is a plain number. A comparison with an unknown value (NaN), or with one that cannot be computed
-(0/0, the root of −1), is neither true nor false, and so is its negation: such a row is not kept (Kleene's logic
-of three values, as in databases).
+(a number over 0, the root of −1), is neither true nor false, and so is its negation: such a row is not kept
+(Kleene's logic of three values, as in databases).
 """
 
 from __future__ import annotations
@@ -40,6 +40,21 @@ _DEEPEST = 40
 _GREATEST_EXPONENT = 16.0
 
 Lookup = Callable[[str], Any]
+
+
+def _where(computed: Any, cannot: Any) -> Any:
+    """Numbers, NaN in place of those that cannot be computed, in their precision."""
+    return np.where(cannot, np.full_like(computed, np.nan), computed)
+
+
+def _quotient(above: Any, below: Any) -> Any:
+    return _where(np.divide(above, below), np.equal(below, 0))
+
+
+def _power(base: Any, exponent: float) -> Any:
+    return _where(np.power(base, exponent), np.equal(base, 0) & (exponent < 0))
+
+
 # Each comparison and its opposite; for unknown values both are false.
 _COMPARISONS: Mapping[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {
     "<": (operator.lt, operator.ge),
@@ -53,7 +68,7 @@ _ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
-    "/": np.divide,
+    "/": _quotient,
 }
 # Function and the least and greatest number of its arguments.
 _FUNCTIONS: Mapping[str, tuple[Callable[..., Any], int, int]] = {
@@ -210,7 +225,10 @@ class _Parser:
     def _arithmetic(self, signs: tuple[str, str], operand: Callable[[], _Part]) -> _Part:
         first, others = operand(), []
         while sign := self.take(*signs):
+            begin = self.position
             others.append((_ARITHMETIC[sign.text], operand()))
+            if sign.text == "/" and self._is_zero(begin):
+                raise self.wrong("a division by 0 gives no number", sign.at)
         if not others:
             return first
         where = f"each side of {' '.join(signs)}"
@@ -221,6 +239,11 @@ class _Parser:
             return reduce(lambda left, step: _plain(step[0](left, step[1](rows))), steps, start(rows))
 
         return _Part(False, first.at, value)
+
+    def _is_zero(self, begin: int) -> bool:
+        """Whether all that was read from a token on is the number 0."""
+        read = [token for token in self.tokens[begin : self.position] if token.text not in ("(", ")")]
+        return len(read) == 1 and read[0].kind == "number" and float(read[0].text) == 0
 
     def signed(self) -> _Part:
         sign = self.take("-", "+")
@@ -242,7 +265,7 @@ class _Parser:
                 token.at,
             )
         exponent = -float(token.text) if minus else float(token.text)
-        return _Part(False, base.at, lambda rows: _plain(np.power(value(rows), exponent)))
+        return _Part(False, base.at, lambda rows: _plain(_power(value(rows), exponent)))
 
     def atom(self) -> _Part:
         token = self.token

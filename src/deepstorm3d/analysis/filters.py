@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..columns import Column, find_column
+from ..columns import OPTIONAL, Column, find_column
 from ..emitters import Localizations
 from .expressions import parse_condition
 
@@ -41,12 +41,15 @@ def rows_where(table: Localizations, expression: str) -> Tensor:
 
 
 def unknown_rows(table: Localizations, expression: str, name: str) -> list[str]:
-    """A sentence for each column of an expression that is unknown in rows of the list `name`."""
+    """A sentence for each column of an expression that is unknown in rows of the list `name`, or not there."""
     asked = {column.name: column for column in columns_asked(expression).values()}
-    lacking = {name: int(np.isnan(column.values(table)).sum()) for name, column in asked.items()}
-    return [
-        f"{column} is not known {'in any row' if rows == len(table) else f'in {rows} of {len(table)} rows'} of "
-        f"{name}: no condition on it holds there"
-        for column, rows in lacking.items()
-        if rows
-    ]
+    told = []
+    for name_of_column, column in asked.items():
+        values = column.values(table)
+        unknown = int(np.isnan(values).sum())
+        if unknown:
+            where = "in any row" if unknown == len(table) else f"in {unknown} of {len(table)} rows"
+            told.append(f"{name_of_column} is not known {where} of {name}: no condition on it holds there")
+        elif len(table) and name_of_column in OPTIONAL and getattr(table, name_of_column) is None:
+            told.append(f"{name} has no column {name_of_column}: it counts as {values[0]:g} in every row")
+    return told
