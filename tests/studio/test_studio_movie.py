@@ -15,6 +15,7 @@ import deepstorm3d as ds
 from deepstorm3d.errors import InputError
 from deepstorm3d.studio.folder import Folder
 from deepstorm3d.studio.movie.look import FrameLook
+from deepstorm3d.studio.movie.panel_answer import waiting
 from deepstorm3d.studio.movie.same import camera_pairs, command_line, python_lines
 from deepstorm3d.studio.movie.verdict import verdict_of
 
@@ -177,3 +178,23 @@ def test_the_sample_says_whether_the_model_fits(look: FrameLook):
 def test_a_sample_needs_movie_and_model():
     with pytest.raises(InputError, match="choose a movie and a model"):
         FrameLook().look_at_sample()
+
+
+def test_a_file_that_is_no_model_is_refused_with_and_without_a_movie(movie: Path, tmp_path: Path):
+    wrong = tmp_path / "a.pt"
+    wrong.write_text("name: a", encoding="utf-8")
+    look = FrameLook()
+    with pytest.raises(InputError, match=r"a\.pt"):
+        look.choose_model(str(wrong))
+    assert look.asked.model == ""
+    look.choose_model("tetrapod")
+    look.choose_model("")
+    try:
+        look.open(movie)
+        look.choose_model(str(wrong))
+        look.network.wait()
+        assert isinstance(look.error, InputError) and look.shown is None
+        # No frame was searched: that nothing was found would be another result.
+        assert waiting(look) == "not searched"
+    finally:
+        look.close()

@@ -15,6 +15,7 @@ from ...channels.camera_halves import Side
 from ...errors import InputError
 from ...io.movies import Movie, open_movie
 from ...io.movies.preparation import Prepared, prepare
+from ...localizing.catalogue import find_model
 from ...localizing.excerpt import Roi
 from ..latest import Answer, Latest
 from .explained import Explained, Question
@@ -157,6 +158,15 @@ class FrameLook:
                     self._second = prepare(open_movie(self.asked.second), changes["prepared"])
         self.asked = replace(self.asked, **changes)
         self._look()
+
+    def choose_model(self, name: str) -> None:
+        """Let another model find the molecules, with its own threshold;  name: built in, or a file, "": none.
+
+        Raises InputError for what is no model while no movie is open; else that stands beside the frame.
+        """
+        if name and self.movie is None:
+            find_model(name)
+        self.use(model=name, threshold=None)
 
     def choose_region(self, box: Roi) -> None:
         """Look at a region of the frames: x0, y0, x1, y1 px, half open.

@@ -12,7 +12,7 @@ from .look import FrameLook
 from .sample_dialog import SampleDialog
 from .verdict import verdict_of
 
-__all__ = ["AnswerPart"]
+__all__ = ["AnswerPart", "waiting"]
 
 
 class AnswerPart:
@@ -47,7 +47,7 @@ class AnswerPart:
         self._problem.set_text("" if look.error is None else explained(look.error))
         self._bar.set_visibility(shown is not None)
         if shown is None:
-            self._count.set_text(_waiting(look))
+            self._count.set_text(waiting(look))
             self._words.set_text("")
             self._set_light("")
             return
@@ -62,10 +62,10 @@ class AnswerPart:
         self._light.classes(replace=f"ds-light {kind}")
 
 
-def _waiting(look: FrameLook) -> str:
+def waiting(look: FrameLook) -> str:
     """What stands in place of the number of molecules until there is one."""
     if look.error is not None:
-        return "nothing is found"
+        return "not searched"
     if not look.asked.model:
         return "choose a model to find molecules"
     if look.movie is None:

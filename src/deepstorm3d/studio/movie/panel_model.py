@@ -77,7 +77,7 @@ class ModelPart:
         name = name.strip()
         if name and name not in built_in_models():
             name = str(self._folder.existing(name))
-        self._look.use(model=name, threshold=None)
+        self._look.choose_model(name)
 
     def refresh(self) -> None:
         """Show what is asked now."""
