@@ -29,10 +29,12 @@ from .errors import InputError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["Emitters", "Localizations", "Localizer", "SigmaSource"]
+__all__ = ["UNKNOWN_SIGMA_UM", "Emitters", "Localizations", "Localizer", "SigmaSource"]
 
 SigmaSource = Literal["none", "network", "crlb", "fit"]
 _SOURCES = Kind((SigmaSource,))
+UNKNOWN_SIGMA_UM = 1000.0
+"""σ of a position that is stated and not known, µm: of a depth held by an end of the range of a fit."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -257,6 +259,8 @@ class Localizations(_Table):
     ``found["sigma_z_nm"]`` is a column, ``found[rows]`` some of the rows, ``found.to_pandas()`` all columns.
     0 stands for what is not known, never NaN: a σ, photons, a deviance or a probability that nobody measured. A
     background of 0 is known where it has a σ. Columns by name give all of these as NaN.
+    A σ of 1 mm stands for a position that a fit gives and does not know: that of a depth at an end of the range
+    in which molecules are fitted (``sigma_z_nm < 500000`` holds for all others).
     """
 
     photons: Tensor

@@ -13,6 +13,7 @@ from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import Interrupted
 from deepstorm3d.field import Field
 from deepstorm3d.fitting.likelihood import Likelihood
+from deepstorm3d.fitting.refine import Bounds
 from deepstorm3d.fitting.sites import tiles
 from deepstorm3d.fitting.sites.fit import SitesFound, SitesOfFrames
 from deepstorm3d.fitting.sites.kept import KeptSites
@@ -23,6 +24,7 @@ from watchers import Recorder
 
 FIELD = Field(400, 512, 0.1)
 BEGIN, BLOCK = 30, 50  # first frame of the window, and sites that were fitted together before
+BOUNDS = Bounds((-10.0, 10.0))
 
 
 def kept(sites: int) -> KeptSites:
@@ -50,6 +52,7 @@ class Unchanged:
 
     dark: int = 1
     reach_px: int = 10
+    bounds: Bounds = BOUNDS
 
     def of_rows(self, rows: float) -> Unchanged:
         return self

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..emitters import Localizations
+from ..emitters import UNKNOWN_SIGMA_UM, Localizations
 
 __all__ = ["failed_fits", "failed_fits_note", "median_sigma"]
 
@@ -17,29 +17,27 @@ __all__ = ["failed_fits", "failed_fits_note", "median_sigma"]
 _TIMES = 10.0
 # … and more than this, µm.
 _LEAST_UM = 0.5
+# A σ from here on says that the position is not known, and does not count for the median, µm.
+_UNKNOWN_UM = UNKNOWN_SIGMA_UM / 2
 # Fraction of failed rows from which they are reported.
 _TOLD_SHARE = 0.001
 
 
 def median_sigma(table: Localizations) -> tuple[float, float, float] | None:
-    """Median σ of x, y and z, µm; None where an axis has none."""
-    if table.sigma_source == "none":
+    """Median σ of x, y and z, µm, of the rows whose position is known; None where an axis has none."""
+    medians = _medians(table)
+    if table.sigma_source == "none" or None in medians:
         return None
-    sigma = table.sigma_xyz.detach().cpu().double()
-    known = [column[column > 0] for column in sigma.T]
-    if not all(len(column) for column in known):
-        return None
-    x, y, z = (float(np.median(column.numpy())) for column in known)
+    x, y, z = (value for value in medians if value is not None)
     return x, y, z
 
 
 def failed_fits(table: Localizations) -> Tensor:
-    """Rows (N,) bool whose σ is ten times the median of its axis or more, and above half a micrometre."""
-    median = median_sigma(table)
-    if median is None:
+    """Rows (N,) bool whose position is not known, or whose σ is ten times the median of its axis or more, and
+    above half a micrometre."""
+    if table.sigma_source == "none":
         return torch.zeros(len(table), dtype=torch.bool, device=table.xyz.device)
-    bound = torch.tensor(median, device=table.xyz.device).mul(_TIMES).clamp(min=_LEAST_UM)
-    return (table.sigma_xyz > bound).any(dim=1)
+    return (table.sigma_xyz > torch.tensor(_limits(table), device=table.xyz.device)).any(dim=1)
 
 
 def failed_fits_note(table: Localizations) -> str | None:
@@ -48,11 +46,24 @@ def failed_fits_note(table: Localizations) -> str | None:
     count = int(failed.sum())
     if not count or count < _TOLD_SHARE * len(table):
         return None
-    median = median_sigma(table)
-    assert median is not None
-    x, y, z = (max(_TIMES * value, _LEAST_UM) * 1000 for value in median)
+    x, y, z = (1000 * value for value in _limits(table))
     worst = 1000 * float(table.sigma_xyz[failed].max())
     return (
         f"{count} of {len(table)} rows state a σ of up to {worst:,.0f} nm, ten times the median or more: these "
         f"fits failed; filter 'sigma_x_nm < {x:.0f} & sigma_y_nm < {y:.0f} & sigma_z_nm < {z:.0f}' removes them"
     )
+
+
+def _medians(table: Localizations) -> list[float | None]:
+    """Median σ of each axis over the rows that know it, µm; None where none does."""
+    sigma = table.sigma_xyz.detach().cpu().double()
+    known = [column[(column > 0) & (column < _UNKNOWN_UM)] for column in sigma.T]
+    return [float(np.median(column.numpy())) if len(column) else None for column in known]
+
+
+def _limits(table: Localizations) -> list[float]:
+    """σ of each axis above which a fit failed, µm."""
+    return [
+        _UNKNOWN_UM if median is None else min(max(_TIMES * median, _LEAST_UM), _UNKNOWN_UM)
+        for median in _medians(table)
+    ]

@@ -131,7 +131,8 @@ def _found_together(
         for _, made in both.found(0, watch):
             rows.append(made.localizations)
             together.summary.add(made)
-        found, notes = _over_frames(Localizations.concat(rows), both.movies, both.pair, watch, over_frames)
+        listed = Localizations.concat(rows)
+        found, notes = _over_frames(listed, both.movies, both.pair, together.summary, watch, over_frames)
         return found, [*together.summary.warnings, *together.doubts(), *notes]
 
 
@@ -158,13 +159,14 @@ def _found(
             lists.append(ChannelList(table, channel.field((shape[1], shape[2])), channel.excerpt.name))
             movies.append(ChannelMovie(run.source, channel.pipeline, channel.origin_um))
         pair, notes = transform_of(lists[0], lists[1], given)
-        over, summary, rows = OverChannels(movies, [pair]), ChannelsSummary(), list[Localizations]()
+        over, rows = OverChannels(movies, [pair]), list[Localizations]()
+        summary = ChannelsSummary(ends=over.depth_ends())
         last = Part(watch, 2 * frames, frames, 3 * frames)
         localize = partial(over, [each.table for each in lists])
         for _, made in found_in_blocks(localize, over.blocks(), movies, last):
             rows.append(made.localizations)
             summary.add(made)
-        found, refused = _over_frames(Localizations.concat(rows), movies, pair, watch, over_frames)
+        found, refused = _over_frames(Localizations.concat(rows), movies, pair, summary, watch, over_frames)
     return found, [*told, *notes, *summary.doubts(), *refused]
 
 
@@ -172,11 +174,16 @@ def _over_frames(
     found: Localizations,
     movies: Sequence[ChannelMovie],
     pair: ChannelPair,
+    summary: ChannelsSummary,
     watch: Watcher,
     wanted: bool | None,
 ) -> tuple[Localizations, list[str]]:
-    """The list, fitted over frames where that is wanted or pays, and what a user should know of that."""
+    """The list, fitted over frames where that is wanted or pays, and what a user should know of that.
+
+    summary: of the list of single frames; it gets what is counted of the list over frames.
+    """
     decision = decide(wanted, movies[0].pipeline, found)
     if decision.over_frames:
-        found = Localizations.concat(list(ChannelsPass(movies, [pair], watch)(found)))
+        over = ChannelsPass(movies, [pair], watch)
+        found, summary.ends = Localizations.concat(list(over(found))), over.ends
     return found, [decision.reason] if decision.refused else []

@@ -69,6 +69,8 @@ class DyeFit:
         self._deepest = self.step_um * (self.psfs - 1)
         cores = [each.core for each in (*fits, *others)]
         bounds = replace(first.bounds, z_um=(first.bounds.z_um[0], first.bounds.z_um[1] + deepest))
+        self.bounds = first.bounds
+        """Range of the unknowns of the molecules of each dye."""
         self.joint = replace(
             first,
             core=_stacked(cores),
@@ -106,7 +108,8 @@ class DyeFit:
                     deviance[rows, wanted[rows]] = fitted.deviance - near.deviance
         places = final.xyz - self.step_um * on_axis(dye.to(final.xyz))
         own, others = deviance[:, : self.dyes], deviance[:, self.dyes :]
-        return DyesInFrames(replace(final, xyz=places), dye, own, others, self._excess(final))
+        stated = replace(final, xyz=places, sigma_xyz=self.bounds.stated(places, final.sigma_xyz))
+        return DyesInFrames(stated, dye, own, others, self._excess(final))
 
     def dye_of(self, xyz: Tensor) -> Tensor:
         """The dye of molecules (N, 3) µm of the fit of all dyes, by their depths, (N,) int64 from 0."""

@@ -269,7 +269,7 @@ class JointFit:
                 surface.surface(state.coefficients), state.xyz, state.frame, self.whole.pixel_um
             ),
             probability=probability,
-            sigma_xyz=sigma[:, :3],
+            sigma_xyz=self.bounds.stated(state.xyz, sigma),
             sigma_photons=sigma[:, 3],
             sigma_background=sigma_background,
             fit_quality=quality,

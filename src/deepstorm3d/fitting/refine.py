@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..emitters import UNKNOWN_SIGMA_UM
 from ..optics.psf import PSF
 from ..watch import SILENT, Watcher, advance
 from . import compiled
@@ -21,6 +22,9 @@ from .state import LONGEST_BLUR_PX, LONGEST_UM, JointState
 
 __all__ = ["Bounds", "Effort", "Refined", "refine", "refine_together"]
 
+# Distance from an end of the range of depths below which the end holds a depth: rounding, µm.
+_AT_END_UM = 1e-5
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -29,6 +33,17 @@ class Bounds:
     z_um: tuple[float, float]
     blur_px: tuple[float, float] = (0.0, 10.0)
     photons: float = 1.0
+
+    def at_ends(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Which depths (N,) µm the lower and the upper end of the range hold: (N,) bool each."""
+        low, high = self.z_um
+        return z <= low + _AT_END_UM, z >= high - _AT_END_UM
+
+    def stated(self, xyz: Tensor, sigma: Tensor) -> Tensor:
+        """σ (N, 3) to state of positions (N, 3) with these bounds (N, ≥ 3): a held depth is not known."""
+        low, high = self.at_ends(xyz[:, 2])
+        held = torch.stack([torch.zeros_like(low), torch.zeros_like(low), low | high], 1)
+        return torch.where(held, UNKNOWN_SIGMA_UM, sigma[:, :3])
 
 
 @dataclass(frozen=True)

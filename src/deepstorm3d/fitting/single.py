@@ -73,7 +73,7 @@ class SingleFit:
             photons=fitted.state.photons,
             background=fitted.state.coefficients[:, 0, 0].clamp(min=0),
             probability=torch.full_like(fitted.state.photons, 1 - self.false_alarms),
-            sigma_xyz=sigma[:, :3],
+            sigma_xyz=self.bounds.stated(fitted.state.xyz, sigma),
             sigma_photons=sigma[:, 3],
             sigma_background=sigma_background,
             fit_quality=(fitted.deviance / pixels).to(xyz),

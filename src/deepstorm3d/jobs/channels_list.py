@@ -94,7 +94,7 @@ def write_channels_list(
     assert summary.over_frames is not None
     if summary.over_frames.over_frames:
         over = ChannelsPass(both.movies, [both.pair], watch)
-        summary.refitted = second.write(rows, over, told, count)
+        summary.refitted, summary.ends = second.write(rows, over, told, count), over.ends
         if summary.refitted is None:
             return
         writer.discard()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..fitting.sites.channels import FoundInChannels
 from ..fitting.sites.mismatch import Mismatch
+from ..localizing.depth_ends import DepthEnds
 from ..localizing.over_frames import Decision
 
 __all__ = ["ChannelsSummary"]
@@ -37,7 +38,8 @@ class ChannelsSummary:
     refitted: rows of the list after the fit over frames, None: there was none;
     misfit: mean deviance of the pixels of each channel;  transform: file beside the list with the transform
     that was found, None: it was given;  share: of the light that the model expects in the second
-    channel, None: any;  share_known: the fit took it as that of every molecule.
+    channel, None: any;  share_known: the fit took it as that of every molecule;  ends: rows at the ends of the
+    depths, of the list over frames where there is one.
     """
 
     frames: int = 0
@@ -59,6 +61,7 @@ class ChannelsSummary:
     complete: bool = False
     transform: Path | None = None
     warnings: list[str] = field(default_factory=list)
+    ends: DepthEnds = field(default_factory=DepthEnds)
 
     def add(self, found: FoundInChannels) -> None:
         """Add the figures of one more block."""
@@ -76,6 +79,7 @@ class ChannelsSummary:
         self.removed += found.removed
         self.mismatch = sum(found.mismatch, self.mismatch)
         rows = found.localizations
+        self.ends.add(rows)
         if rows.share is not None:
             second = float((rows.photons * rows.share).sum())
             self.photons = (
@@ -99,7 +103,7 @@ class ChannelsSummary:
                     f"the {name} channel is not explained by the molecules of both: its pixels have a mean "
                     f"deviance of {misfit:.2f} (noise alone: 1)"
                 )
-        return [*told, *self._shifted(), *(self._dark() or self._other_share())]
+        return [*told, *self._shifted(), *(self._dark() or self._other_share()), *self.ends.warnings()]
 
     def _shifted(self) -> list[str]:
         """That the second channel shows the molecules elsewhere."""

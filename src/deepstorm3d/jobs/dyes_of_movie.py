@@ -16,6 +16,7 @@ from ..experiment.dyes import with_dyes
 from ..io.masks import read_mask
 from ..io.tables import TableHeader, claim_list, write_list
 from ..localizer.modelfile import ModelFile
+from ..localizing.depth_ends import DepthEnds
 from ..localizing.excerpt import Excerpt, OpenExcerpt
 from ..localizing.over_dyes import OverDyes, dye_fit
 from ..localizing.pipeline import Pipeline, experiment_of, load_pipeline
@@ -81,7 +82,10 @@ def dyes_of_movie(
             raise Interrupted
         told = ImageEvidence(*(values.numpy() for values in (seen.deviance, seen.others, seen.excess)))
         found = dyes_by_image(seen.localizations, told, tuple(experiment.dyes), sure=dyes.sure)
-        found = replace(found, warnings=[*pipeline.notes, *source.pixel_notes(), *found.warnings])
+        ends = DepthEnds(fit.bounds, experiment.z_um)
+        ends.add(found.localizations)
+        told = [*pipeline.notes, *source.pixel_notes(), *found.warnings, *ends.warnings()]
+        found = replace(found, warnings=told)
         if out is not None:
             header = _header(source, pipeline, found, out)
             write_list(out.path, found.localizations, header, overwrite=out.overwrite)

@@ -91,6 +91,8 @@ def localize_movie(
         summary = run.finish(complete=complete)
         if complete:
             _finish(writer, second, run, over_frames, watch)
+        if summary.complete:
+            summary.warnings += summary.ends.warnings()
         return summary
 
 
@@ -118,7 +120,8 @@ def _finish(
         second.discard()
         return
     try:
-        rows = second.write(found, OverFrames(run.pipeline, run.source, watch), told, frames)
+        over = OverFrames(run.pipeline, run.source, watch)
+        rows, summary.ends = second.write(found, over, told, frames), over.ends
     except InputError as error:
         kept = "the list of single frames is kept; `resume=True` with `over_frames=False` makes it the result"
         raise InputError(error.what, f"{error.remedy}; {kept}" if error.remedy else kept) from error

@@ -80,6 +80,7 @@ def localize_channels(
         ]
         last = Part(watch, 2 * frames, frames, 3 * frames)
         over = OverChannels(movies, [pair])
+        summary.ends = over.depth_ends()
         both = BothChannels(partial(over, lists), over.blocks, movies, pair)
         write_channels_list(both, out, summary, last, over_frames=over_frames)
     summary.warnings += summary.doubts()

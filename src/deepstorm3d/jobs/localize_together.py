@@ -121,6 +121,7 @@ def opened_together(
             judged_movie(channel, source, watch) for channel, source in zip(channels, sources, strict=True)
         ]
         found, quality = FromNetwork(movies, [pair]), QualitySample()
+        summary.ends = found.depth_ends()
         for text in _first_looks(movies, found.blocks()):
             warn(watch, text)
             summary.warnings.append(text)

@@ -15,6 +15,7 @@ from ..fitting.sites.kept import KeptSites
 from ..fitting.sites.windows import SitesOverMovie
 from ..watch import SILENT, Quiet, Watcher
 from . import over_frames
+from .depth_ends import DepthEnds
 from .over_channels import ChannelMovie, fit_of_channels
 from .over_frames import SecondPass
 
@@ -42,6 +43,7 @@ class ChannelsPass(SecondPass):
 
         over = SitesOverMovie(fit, over_frames.WINDOW_FRAMES, fields[0])
         super().__init__(first.source, over, lights, gaps, (*first.corner_um, 0.0), watch)
+        self.ends = DepthEnds(fit.bounds, first.pipeline.experiment.z_um)
 
     def left(self, kept: KeptSites) -> Localizations:
         """The rows that wait after the last window, with their shares."""

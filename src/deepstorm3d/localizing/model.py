@@ -231,13 +231,14 @@ class Model:
             found = Localizations.concat(parts) if parts else Localizations.empty()
             wanted = self.over_frames if over_frames is None else over_frames
             decision = decide(wanted, pipeline, found)
-            if decision.over_frames:
-                found = Localizations.concat(OverFrames(pipeline, run.source, watch)(found))
             summary = run.finish(complete=True)
             summary.warnings += [] if left is None else [str(left)]
+            if decision.over_frames:
+                over = OverFrames(pipeline, run.source, watch)
+                found, summary.ends = Localizations.concat(over(found)), over.ends
         if decision.refused:
             summary.warnings.append(decision.reason)
-        doubt([*pipeline.notes, *summary.warnings])
+        doubt([*pipeline.notes, *summary.warnings, *summary.ends.warnings()])
         return found
 
     def save(self, path: str | PathLike[str]) -> None:

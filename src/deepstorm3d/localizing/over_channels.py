@@ -23,6 +23,7 @@ from ..io.movies import readable_ranges
 from ..localizer.neighbours import with_neighbours
 from ..watch import SILENT, Part, Watcher
 from .channel_pipelines import background_spacing_px
+from .depth_ends import DepthEnds
 from .excerpt import OpenExcerpt
 from .fits import highest_density
 from .in_order import in_order
@@ -126,6 +127,10 @@ class OverChannels:
         self._movies, self._reading = tuple(movies), threading.Lock()
         self._fit = fit_of_channels(movies, pairs)
 
+    def depth_ends(self) -> DepthEnds:
+        """What counts the rows at the ends of the depths of this fit."""
+        return DepthEnds(self._fit.bounds, self._movies[0].pipeline.experiment.z_um)
+
     def blocks(self, begin: int = 0) -> list[Block]:
         """Blocks of frames that all channels' movies can give, from frame `begin`."""
         return _blocks(self._movies, begin)
@@ -172,6 +177,11 @@ class FromNetwork:
             self._fit = _light_of(movies, views)
         else:
             self._fit = CandidatesFit(fit_of_channels(movies, pairs), first.pipeline.experiment.known_shares)
+
+    def depth_ends(self) -> DepthEnds:
+        """What counts the rows at the ends of the depths of this fit; a network's own list has no ends."""
+        bounds = self._fit.channels.bounds if isinstance(self._fit, CandidatesFit) else None
+        return DepthEnds(bounds, self._movies[0].pipeline.experiment.z_um)
 
     def blocks(self, begin: int = 0) -> list[Block]:
         """Blocks of frames that all channels' movies can give, from frame `begin`."""

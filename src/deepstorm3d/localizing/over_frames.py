@@ -18,6 +18,7 @@ from ..fitting.sites.kept import KeptSites
 from ..fitting.sites.windows import WINDOW_FRAMES, FoundBlock, SitesOverMovie, Step, rows_left
 from ..io.movies import readable_ranges
 from ..watch import SILENT, Quiet, Watcher, advance
+from .depth_ends import DepthEnds
 from .excerpt import OpenExcerpt
 from .lasting import Lasting, measure_lasting
 from .out_of_memory import is_out_of_memory
@@ -81,6 +82,8 @@ class SecondPass:
     over: the fit of its windows;  light: the likelihood of frames begin … end − 1;  gaps: missing frames;
     corner: (x, y, 0) µm of the region's first pixel;  watch: told the frames done, in this second pass; it can
     end the work (Interrupted).
+
+    Attribute `ends`: rows at the ends of the depths, of what was given so far.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class SecondPass:
     ) -> None:
         self._source, self._over, self._light, self._gaps = source, over, light, gaps
         self._corner, self._watch = corner, watch
+        self.ends = DepthEnds()
 
     def __call__(self, found: Localizations) -> Iterator[Localizations]:
         """Yield the rows, in order of frame;  found: list of single frames from `Run`, in order of frame."""
@@ -113,6 +117,7 @@ class SecondPass:
         try:
             windows = self._windows(found.shift(xyz=(-x, -y, 0.0)), begin)
             for step in self._over.steps(windows, kept, _FramesDone(self._watch, self._tell)):
+                self.ends.add(step.rows)
                 yield replace(step, rows=step.rows.shift(xyz=self._corner))
                 self._tell(step.end)
         except (RuntimeError, MemoryError) as error:
@@ -125,7 +130,9 @@ class SecondPass:
 
     def left(self, kept: KeptSites) -> Localizations:
         """The rows that wait after the last window."""
-        return rows_left(kept).shift(xyz=self._corner)
+        rows = rows_left(kept)
+        self.ends.add(rows)
+        return rows.shift(xyz=self._corner)
 
     def _windows(self, found: Localizations, begin: int) -> Iterator[FoundBlock]:
         """Frames and rows of one window after the other; found: in order of frame, positions in the region."""
@@ -178,3 +185,4 @@ class OverFrames(SecondPass):
 
         corner = (source.roi[0] * pixel_um, source.roi[1] * pixel_um, 0.0)
         super().__init__(source, over, light, source.movie.gaps, corner, watch)
+        self.ends = DepthEnds.of(here)

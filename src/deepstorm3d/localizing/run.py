@@ -11,6 +11,7 @@ from ..errors import Interrupted
 from ..optics.field_aberrations import FieldSpec
 from ..watch import SILENT, Watcher
 from .blocks import Found, Workers, localize_block
+from .depth_ends import DepthEnds
 from .excerpt import OpenExcerpt
 from .first_look import FirstLook
 from .in_order import in_order
@@ -31,7 +32,8 @@ class LocalizeSummary:
 
     frames, localizations: also those of before it was resumed, of which the other figures know nothing:
     earlier, earlier_rows;  complete: whether it reached the last frame (else it can be resumed);
-    over_frames: whether the list was fitted over frames, and why; None: it was not yet decided.
+    over_frames: whether the list was fitted over frames, and why; None: it was not yet decided;
+    ends: rows at the ends of the depths, of the list over frames where there is one.
     """
 
     frames: int = 0
@@ -46,6 +48,7 @@ class LocalizeSummary:
     times: StageTimes = field(default_factory=StageTimes)
     warnings: list[str] = field(default_factory=list)
     quality: QualitySample = field(default_factory=QualitySample)
+    ends: DepthEnds = field(default_factory=DepthEnds)
 
     @property
     def per_frame(self) -> float:
@@ -65,6 +68,7 @@ class LocalizeSummary:
         self.localizations += len(found.localizations)
         self.saturated_frames += found.saturated_frames
         self.quality.add(found.localizations)
+        self.ends.add(found.localizations)
         self.outliers += found.outliers
         self.outlier_frames += found.outlier_frames
 
@@ -88,7 +92,7 @@ class Run:
     ) -> None:
         source.check_against(pipeline)
         self.source = source.judged(pipeline.camera, pipeline.experiment.microscope, watch=watch)
-        self.pipeline, self.summary = pipeline, LocalizeSummary()
+        self.pipeline, self.summary = pipeline, LocalizeSummary(ends=DepthEnds.of(pipeline))
         self.block_frames = block_frames(source.size, pipeline.device, fitted=pipeline.fit is not None)
         self._workers, self._watch = workers, watch
         self._look = FirstLook(self.source, pipeline, watch)

@@ -13,6 +13,7 @@ from ...field import Field
 from ...watch import SILENT, Watcher
 from ..joint import JointFit
 from ..likelihood import Likelihood
+from ..refine import Bounds
 from .channel import LightsOfChannels, with_shares
 from .channels import ChannelsFit, FurtherChannel
 from .covariance import lights_of
@@ -91,6 +92,11 @@ class ChannelsOverFrames:
         start = self._start(found, movie, carried)
         made = improved(movie, start, selection, [channel.single.whole for channel in fit.channels])
         return self._told(made, found)
+
+    @property
+    def bounds(self) -> Bounds:
+        """Range of the places in the first channel."""
+        return self.channels.bounds
 
     @property
     def reach_px(self) -> int:

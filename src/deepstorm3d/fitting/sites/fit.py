@@ -17,6 +17,7 @@ from ...optics.psf import PSF
 from ..joint import JointFit
 from ..likelihood import Likelihood
 from ..photometry import at_positions
+from ..refine import Bounds
 from ..search import gain_threshold
 from ..unexplained import misfit_of_frames
 from .charts import COARSE, Charts
@@ -136,6 +137,11 @@ class SiteFit:
         return SitesOfFrames(told, sites, made.land.covariance, sites.site, sites.origin)
 
     @property
+    def bounds(self) -> Bounds:
+        """Range of the places."""
+        return self.single.bounds
+
+    @property
     def reach_px(self) -> int:
         """Pixels from a molecule to where its spot ends."""
         return reach_of(self.single)
@@ -193,13 +199,14 @@ def rows_of_looks(land: Landscape, found: Localizations, false_looks: float) -> 
     old = sites.origin >= 0
     probability = torch.full_like(sites.photons, 1 - false_looks).to(found.probability)
     probability[old] = found.probability[sites.origin[old]]
+    place = sites.place[sites.site, :3].to(dtype)
     return Localizations(
-        xyz=sites.place[sites.site, :3].to(dtype),
+        xyz=place,
         frame=sites.frame,
         photons=sites.photons.to(dtype),
         background=_background(land, sites.site, sites.image).to(dtype),
         probability=probability,
-        sigma_xyz=bound.place[sites.site, :3].to(dtype),
+        sigma_xyz=movie.bounds.stated(place, bound.place[sites.site].to(dtype)),
         sigma_photons=bound.photons.to(dtype),
         sigma_background=bound.background.to(dtype),
         fit_quality=torch.cat(movie.each(lambda number: _quality(land, number))).to(dtype),

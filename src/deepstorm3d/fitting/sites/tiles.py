@@ -19,6 +19,7 @@ from ...chip import Region
 from ...emitters import Localizations
 from ...field import Field
 from ...watch import SILENT, Watcher, advance
+from ..refine import Bounds
 from .fit import SitesOfFrames
 from .joined import FittedWindow, Part, joined
 from .kept import KeptSites
@@ -42,6 +43,11 @@ class WindowFit(Protocol):
     @property
     def dark(self) -> int:
         """Frames in which a molecule may be missing."""
+        ...
+
+    @property
+    def bounds(self) -> Bounds:
+        """Range of the places."""
         ...
 
     @property

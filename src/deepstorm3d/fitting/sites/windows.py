@@ -118,6 +118,7 @@ class SitesOverMovie:
             sigma = whole.sigma[:before]
             earlier = _moved(kept.waiting, number[:before], whole.place[:before, :3], sigma)
             rows = Localizations.concat([earlier, rows])
+        rows = replace(rows, sigma_xyz=self.fit.bounds.stated(rows.xyz, rows.sigma_xyz))
         still = (last >= part.end - 1 - self.fit.dark) & (first > part.begin - _LONGEST * self.window)
         ready = rows.frame < (int(first[still].min()) if bool(still.any()) else far)
         sites = still.nonzero()[:, 0]

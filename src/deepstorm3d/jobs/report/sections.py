@@ -17,6 +17,7 @@ import torch
 from ... import __version__
 from ...analysis.fit_quality import judge_list
 from ...analysis.quality import Distribution, ListQuality
+from ...analysis.stated_sigma import failed_fits_note
 from ...emitters import Localizations, SigmaSource
 from ...errors import InputError
 from ...experiment.experiment import Experiment
@@ -86,6 +87,8 @@ def glance_section(table: Localizations, header: TableHeader, quality: ListQuali
     assessment = judge_list(table)
     if assessment.kind in ("too quiet", "misfit"):
         words.append(f"Warning: {assessment.text}.")
+    if failed := failed_fits_note(table):
+        words.append(f"Warning: {failed}.")
     return Section("At a glance", tiles=tiles, paragraphs=[*words, *header.notes])
 
 

@@ -18,6 +18,7 @@ from ...errors import Interrupted
 from ...frames.no_light import refuse_without_light
 from ...io.movies.preparation import Prepared
 from ...jobs.regenerate import RegenerateReport, regenerated
+from ...localizing.depth_ends import DepthEnds
 from ...localizing.excerpt import AS_STORED, Excerpt, OpenExcerpt, Roi
 from ...localizing.first_look import check_counts
 from ...localizing.model import Model, load_model
@@ -136,7 +137,8 @@ class Explainer:
         found = pipeline.explain(seen.photons, seen.weight, around=around, watch=watch).localizations
         if watch.stopped:
             raise Interrupted
-        frame = regenerated(pipeline, found, seen)
+        frame, ends = regenerated(pipeline, found, seen), DepthEnds.of(pipeline)
+        ends.add(found)
         pixel_um = pipeline.experiment.microscope.pixel_um
         x0, y0 = source.roi[:2]
         return Explained(
@@ -149,7 +151,7 @@ class Explainer:
             corner=(x0, y0),
             report=frame.report,
             notes=(*pipeline.notes, *source.pixel_notes(), *frame.report.notes),
-            doubts=tuple(finding.text for finding in check_counts(pipeline, counts)),
+            doubts=(*(finding.text for finding in check_counts(pipeline, counts)), *ends.warnings()),
             fitted=pipeline.fit is not None,
             seconds=time.perf_counter() - began,
         )
