@@ -65,7 +65,9 @@ def test_rows_at_both_ends_are_counted(movie: NDArray[Any], over_frames: bool, t
     found, warnings = told(model, movie, over_frames)
     low, high = (int((found.xyz[:, 2] - end).abs().lt(1e-5).sum()) for end in (0.35, 0.85))
     assert min(low, high) >= 3
-    for text, number, end, beyond in zip(warnings, (low, high), (0.35, 0.85), ("above", "below"), strict=True):
+    for text, number, end, beyond in zip(
+        warnings, (low, high), (0.35, 0.85), ("nearer to the coverslip than", "deeper than"), strict=True
+    ):
         assert f"{number} of {len(found)} rows (" in text and f"z = {end:g} µm" in text
         assert f"molecules {beyond} the depths of the model (0.55 to 0.65 µm)" in text
     unknown = found.sigma_xyz[:, 2] == UNKNOWN_SIGMA_UM
@@ -94,7 +96,7 @@ def test_a_few_rows_at_an_end_are_not_told() -> None:
     ends = DepthEnds(Bounds((-0.2, 1.2)), (0.0, 1.0))
     ends.add(localizations([[0.0, 0.0, z] for z in [-0.2, -0.2, *[0.5] * 100, 1.2, 1.2, 1.2]]))
     (text,) = ends.warnings()
-    assert text.startswith("3 of 105 rows (2.9 %) lie at the end") and "z = 1.2 µm" in text
+    assert text.startswith("3 of 105 rows (2.86 %) lie at the end") and "z = 1.2 µm" in text
     ends.add(localizations([[0.0, 0.0, 0.5]] * 300))
     assert ends.warnings() == []
     without = DepthEnds()

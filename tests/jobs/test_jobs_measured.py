@@ -215,8 +215,7 @@ def test_fits_with_a_range_of_blur_begin_at_what_the_planes_hold(planes: PSFVolu
     fit = build_fit(experiment, planes, "network", "cpu")
     assert isinstance(fit, JointFit)
     assert fit.fit_blur and fit.bounds.blur_px == pytest.approx((1.0, 1.54))
-    low = (scene.emitters.z_um[0], planes.range_um[0])
-    assert fit.bounds.z_um == pytest.approx((max(min(low[0], 0.0), low[1]), planes.range_um[1]))
+    assert fit.bounds.z_um == pytest.approx(planes.range_um)
 
 
 def test_planes_stand_in_every_format_and_can_be_exported_again(folder: Path, planes: PSFVolume) -> None:

@@ -14,6 +14,7 @@ __all__ = ["DepthEnds"]
 _LEAST = 3
 _LEAST_SHARE = 0.01
 _KEPT = "sigma_z_nm < 500000"
+_BEYOND = ("nearer to the coverslip than", "deeper than")
 
 
 class DepthEnds:
@@ -44,7 +45,7 @@ class DepthEnds:
         if self._bounds is None:
             return []
         told, model = [], "{:g} to {:g} µm".format(*self._z_um)
-        for held, end, beyond in zip(self._held, self._bounds.z_um, ("above", "below"), strict=True):
+        for held, end, beyond in zip(self._held, self._bounds.z_um, _BEYOND, strict=True):
             if held < max(_LEAST, _LEAST_SHARE * self._rows):
                 continue
             told.append(

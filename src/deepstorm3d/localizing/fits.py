@@ -41,9 +41,9 @@ def build_fit(
     Raises InputError if mask, planes or patch do not fit the microscope.
     """
     low, high = experiment.z_um
-    # There are no molecules below the coverslip.
+    # Below the coverslip too: molecules on it scatter to both sides, and a wrong focus shifts all depths.
     first, last = experiment.psf.depths_um(source)
-    z_um = (max(low - _BEYOND_UM, min(low, 0.0), first), min(high + _BEYOND_UM, last))
+    z_um = (max(low - _BEYOND_UM, first), min(high + _BEYOND_UM, last))
     blur = (max(0.9 * experiment.blur_px[0], experiment.psf.least_blur_px), 1.1 * experiment.blur_px[1])
     fit_blur = experiment.blur_px[1] - experiment.blur_px[0] > _SAME_BLUR_PX and method != "mle"
     if not fit_blur:
