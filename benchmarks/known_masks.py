@@ -122,7 +122,8 @@ FIXED: dict[str, MaskSpec] = {"flat": ZeroMask(), "learned": LearnedMask()}
 FIRST_DEPTH = {"learned": 1}
 ABOUT = {
     "flat": "no mask",
-    "learned": "learned with a network and the joint bound, for dense molecules over 4 µm",
+    "learned": "learned with a network and the joint bound, for dense molecules over 4 µm; a network finds "
+    "more through it than is proposed here",
     "least bound": "designed for one molecule's precision (design-psf --by fisher)",
     "crowd": "designed for precision in a crowd (design-psf --by fisher with design.fisher_density)",
 }

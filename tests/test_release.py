@@ -29,6 +29,7 @@ DATA = {
     "models/learned.pt",
     "models/learned-precise.pt",
     "models/tetrapod.pt",
+    "optics/learned.npz",
     "optics/tetrapod.json",
     "py.typed",
 } | PAGES
