@@ -80,12 +80,13 @@ def main() -> None:
         if out.exists() and not unfinished:
             continue
         if name == "second":
-            print(design_by_fisher(begun(preset("telomeres"), 0.05, 0.0), out, resume=unfinished), flush=True)
+            alone = begun(preset("telomeres").with_(seed=arguments.seed), 0.05, 0.0, arguments.start)
+            print(design_by_fisher(alone, out, resume=unfinished), flush=True)
         else:
-            start = Start(resume=unfinished, model=None if unfinished else "learned")
-            design_mask(
-                begun(experiment(STEPS_OF_BOTH), 0.02, arguments.weight), out, start=start, watch=Printed()
-            )
+            whole = experiment(STEPS_OF_BOTH).with_(seed=arguments.seed)
+            model = None if unfinished else network_for(arguments.start, arguments.folder, arguments.seed)
+            both = begun(whole, 0.02, arguments.weight, arguments.start)
+            design_mask(both, out, start=Start(resume=unfinished, model=model), watch=Printed())
 
 
 if __name__ == "__main__":
