@@ -16,10 +16,12 @@ import deepstorm3d.localizing.memory as memory
 import deepstorm3d.localizing.run as run
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError, Interrupted
+from deepstorm3d.fitting.joint import JointFit
+from deepstorm3d.fitting.refine import Bounds
 from deepstorm3d.localizing.blocks import Found
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.in_order import in_order
-from deepstorm3d.localizing.memory import Blocks, blocks_at_once, bytes_per_pixel
+from deepstorm3d.localizing.memory import Blocks, blocks_at_once, bytes_of_frame, bytes_per_pixel
 from deepstorm3d.localizing.pipeline import load_pipeline
 from deepstorm3d.watch import Watcher, advance
 from factories import model_of_noise, tiny_experiment
@@ -209,6 +211,48 @@ def test_as_many_blocks_as_threads_and_memory_allow(monkeypatch: pytest.MonkeyPa
     assert at_once(5 * each) == 2 and at_once(5 * each, frames=8) == 1 and at_once(None, frames=8) == 4
     pipeline.device = torch.device("cuda")
     assert at_once(100 * each) == 1
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_blocks_whose_fits_wait_are_as_many_as_their_pixels_allow(monkeypatch: pytest.MonkeyPatch):
+    """How many molecules a frame has is known once the network has seen it: then its fit waits for memory."""
+    psf = SimpleNamespace(patch_px=95)
+    fit = JointFit(psf, psf, Bounds((0, 1)), (0, 1), fit_blur=True)  # type: ignore[arg-type]
+    pipeline: Any = SimpleNamespace(
+        device=torch.device("cpu"), experiment=tiny_experiment(), fit=fit, tile_px=768
+    )
+    each, size = int(bytes_of_frame(pipeline, (2048, 2048), 0)), (2048, 2048)
+    assert each == int(bytes_of_frame(pipeline, (960, 960), 0))
+    monkeypatch.setattr(memory, "free_bytes", lambda _: 5 * each)
+    assert blocks_at_once(pipeline, Blocks(9, 1, size, waiting=True)) == 2
+    assert blocks_at_once(pipeline, Blocks(9, 1, size)) == 1
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_frames_whose_fits_wait_for_each_other_give_the_same_list(monkeypatch: pytest.MonkeyPatch):
+    counts = np.random.default_rng(0).poisson(20, (4, 48, 40)).astype(np.uint16)
+    photons = torch.poisson(torch.full((1, 48, 40), 20.0), generator=torch.Generator().manual_seed(3))
+    pipeline = load_pipeline(model_of_noise(tiny_experiment(), photons))
+    inside, most, before, change = [0], [0], JointFit._fit, threading.Lock()
+
+    def counted(fit: JointFit, *arguments: Any) -> Any:
+        with change:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        found = before(fit, *arguments)
+        with change:
+            inside[0] -= 1
+        return found
+
+    monkeypatch.setattr(JointFit, "_fit", counted)
+    monkeypatch.setattr(run, "block_frames", lambda *_, **__: 1)
+    monkeypatch.setattr(run, "blocks_at_once", lambda *_: 2)
+    monkeypatch.setattr(memory, "free_bytes", lambda _: 1)
+    with Excerpt(counts).open() as opened:
+        found = list(run.Run(opened, pipeline).blocks())
+    assert most == [1]
+    whole = pipeline.localize(pipeline.to_photons(torch.from_numpy(counts.astype(np.float32))))
+    assert torch.equal(Localizations.concat([each.localizations for each in found]).xyz, whole.xyz)
 
 
 def test_a_stop_is_heard_where_results_are_always_ready():

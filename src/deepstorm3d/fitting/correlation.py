@@ -61,8 +61,8 @@ class Correlation:
         """
         height, width = (-(-side // self._step) for side in shape)
         grid = (self._size[0] // self._step, self._size[1] // self._step)
-        product = self._low(spectrum).unsqueeze(-3) * self._kernel
-        sums = torch.fft.irfft2(product, grid)[..., :height, :width]
+        # Without a name for the product, its memory is free again for the sum.
+        sums = torch.fft.irfft2(self._low(spectrum).unsqueeze(-3) * self._kernel, grid)[..., :height, :width]
         return (self._weights @ sums.flatten(-2)).unflatten(-1, (height, width))
 
     def at(self, frame: Tensor, row: Tensor, column: Tensor) -> Tensor:

@@ -67,12 +67,17 @@ def joint_covariances(image: LinearImage, information: Tensor) -> Iterator[tuple
     weighted = image.jacobian * image.assembly.cut(information).flatten(1)[:, None]
     crossing = image.background_cross(weighted)
     gram = image.background.weighted_gram(information)
+    del weighted
     for frame in range(len(information)):
         rows = (image.frame == frame).nonzero()[:, 0]
-        molecules = _between_molecules(image, information[frame], rows)
         cross = crossing[rows].flatten(0, 1)
-        matrix = torch.cat([torch.cat([molecules, cross], 1), torch.cat([cross.mT, gram[frame]], 1)])
-        yield frame, _inverse(matrix.double())
+        own, smooth = cross.shape
+        # In double precision at once, and scaled in its place: in a large frame it is the largest array.
+        matrix = torch.empty(own + smooth, own + smooth, dtype=torch.float64, device=cross.device)
+        matrix[:own, :own] = _between_molecules(image, information[frame], rows)
+        matrix[:own, own:], matrix[own:, :own], matrix[own:, own:] = cross, cross.mT, gram[frame]
+        yield frame, _inverse(matrix)
+        del matrix
 
 
 def _between_molecules(image: LinearImage, information: Tensor, rows: Tensor) -> Tensor:
@@ -96,12 +101,13 @@ def _between_molecules(image: LinearImage, information: Tensor, rows: Tensor) ->
 
 
 def _inverse(matrix: Tensor) -> Tensor:
-    """Inverse of information matrices (…, n, n), scaled to a unit diagonal first.
+    """Inverse of information matrices (…, n, n), scaled to a unit diagonal first, in their place.
 
     The ridge gives a molecule without any signal (outside its frame) a large, finite variance.
     """
     diagonal = matrix.diagonal(dim1=-2, dim2=-1).clamp(min=1e-20)
     scale = diagonal.rsqrt()
-    unit = matrix * scale[..., :, None] * scale[..., None, :]
+    unit = matrix.mul_(scale[..., :, None]).mul_(scale[..., None, :])
     unit.diagonal(dim1=-2, dim2=-1).add_(1e-7)
-    return torch.linalg.inv_ex(unit).inverse * scale[..., :, None] * scale[..., None, :]
+    inverse = torch.linalg.inv_ex(unit).inverse
+    return inverse.mul_(scale[..., :, None]).mul_(scale[..., None, :])

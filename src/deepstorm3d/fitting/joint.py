@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,6 +27,7 @@ from .passes import Passes
 from .photometry import at_positions, fit_light
 from .proposals import Proposer
 from .refine import Bounds, Effort, Refined, refine
+from .room import Room
 from .search import MatchedFilter
 from .second_pass import SecondPass
 from .selection import Selector
@@ -38,6 +40,10 @@ __all__ = ["Explained", "JointFit"]
 _TRIAL_SETTLED = 1.0  # a trial fit stops when a step lowers the deviance by less than this
 _TRIAL_ITERATIONS = 15  # largest number of steps of a trial fit
 _TRIAL_TOLERANCE = 0.2  # relative residual at which the linear equations of a trial step count as solved
+# Memory on the processor, bytes, a third more than measured (benchmarks/frame_memory.py): for each pixel and
+# unknown of a molecule's patch, and for each pair of unknowns (a matrix, its factors and its inverse: 25).
+_BYTES_OF_DERIVATIVE = 22
+_BYTES_OF_PAIR = 35
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,8 @@ class JointFit:
     passes over crowded ones (`SecondPass`);
     field_px: height and width of the field of which the frames are a part (None: they are all of it): the
     false alarms are those of the whole field;
-    watch: is called with the number of frames done; it can end the work (Interrupted).
+    watch: is called with the number of frames done; it can end the work (Interrupted);
+    room: memory that is shared with fits beside this one (None: there are none).
     """
 
     core: PSF
@@ -85,6 +92,7 @@ class JointFit:
     network: Callable[[Tensor, Tensor], Localizations] | None = None
     field_px: tuple[int, int] | None = None
     watch: Watcher = SILENT
+    room: Room | None = None
 
     def in_field(self, field: Field, whole: Field) -> JointFit:
         """The same fit for frames that show a part of the whole field that is searched."""
@@ -138,7 +146,10 @@ class JointFit:
         made: list[Explained] = []
         if side:
             announce(self.watch)
-            made = side_by_side(explained, len(parts), self.watch)
+            most = int(torch.bincount(found.frame, minlength=1).max())
+            needed = self.bytes_of((like.shape[1], like.shape[2]), most)
+            with nullcontext() if self.room is None else self.room.of(needed, self.watch):
+                made = side_by_side(explained, len(parts), self.watch)
         else:
             done = 0
             for number, (frames, _) in enumerate(parts):
@@ -174,6 +185,14 @@ class JointFit:
         down, across = self._surface(likelihood, self.spacing_px).shape
         return Footprint(4 + self.fit_blur, self.whole.patch_px, height * width, down * across)
 
+    def bytes_of(self, size: tuple[int, int], molecules: float) -> float:
+        """Memory that the fit of a frame (H, W) with so many molecules takes on the processor, beside that for
+        its pixels (`MatchedFilter.bytes_per_pixel`), bytes."""
+        down, across = SplineBackground.shared(size, self.spacing_px, torch.zeros(0)).shape
+        each = 4 + self.fit_blur
+        matrix = (each * molecules + down * across) ** 2
+        return molecules * each * self.whole.patch_px**2 * _BYTES_OF_DERIVATIVE + matrix * _BYTES_OF_PAIR
+
     def _network_of(self, frames: Tensor) -> Callable[[Tensor, Tensor], Localizations] | None:
         """The network for the frames of these numbers, (K,), which are counted from 0 then."""
         network = self.network
@@ -187,6 +206,7 @@ class JointFit:
         selector = self._selector(surface, search, expected)
         best = self._searched(self._start(found, likelihood), likelihood, selector)
         surface, best = self._with_finer_background(best, likelihood, surface, selector)
+        del selector  # and what its model keeps of the last state: the last fit takes the most memory
         final = refine(self.whole, best.state, likelihood, surface, self.bounds, Effort(watch=self.watch))
         table = self._localizations(final, found, likelihood, surface)
         return Explained(table, misfit_of_frames(likelihood, final.deviance))

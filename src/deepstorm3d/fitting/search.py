@@ -16,6 +16,7 @@ from .correlation import Correlation, fast_size
 
 __all__ = ["Candidates", "MatchedFilter", "gain_threshold"]
 
+_STEP_UM = 0.125  # distance between depths
 _VOXELS_PER_POSITION = 20  # voxels of the filter's grid for each independent position of a spot, approximately
 _VOXELS = 2**26  # voxels of the frames that a GPU searches at a time: some arrays of 256 MB each
 # Shares of the sum of squares of the PSF's images, and of their squares, that the components leave out: in the
@@ -27,6 +28,9 @@ _LEFT_OUT_ROUGHLY = 2e-3
 _ROUGH_SHARE = 0.9
 # Pixels, as a share of the frame's, whose gains are computed one by one; of more it takes longer than of all.
 _FEW = 0.04
+# Memory for a pixel and depth of a frame that is searched, bytes, a third more than measured
+# (benchmarks/frame_memory.py).
+_BYTES_OF_VOXEL = 28
 # Where a molecule keeps less than this share, the spots are too sharp for every second row and column.
 _LEAST_KEPT = 0.6
 
@@ -67,12 +71,12 @@ class MatchedFilter:
         z_um: tuple[float, float],
         shape: tuple[int, int],
         like: Tensor,
-        step_um: float = 0.125,
+        step_um: float = _STEP_UM,
         field_px: tuple[int, int] | None = None,
         spacing_px: float | None = None,
     ) -> None:
         self.shape, self.pixel_um, self._field_px = shape, psf.pixel_um, field_px or shape
-        count = max(2, round((z_um[1] - z_um[0]) / step_um) + 1)
+        count = _depths(z_um, step_um)
         self.z = torch.linspace(*z_um, count, dtype=like.dtype, device=like.device)
         middle = self.z.new_tensor([shape[1] // 2, shape[0] // 2])
         patches = psf(torch.cat([(middle * psf.pixel_um).expand(count, 2), self.z[:, None]], 1))
@@ -104,6 +108,11 @@ class MatchedFilter:
     ) -> MatchedFilter:
         """The same, one object for all frames of a size: it takes as long as several searches."""
         return _shared(psf, z_um, shape, like.dtype, like.device, field_px, spacing_px)
+
+    @staticmethod
+    def bytes_per_pixel(z_um: tuple[float, float]) -> float:
+        """Memory for a camera pixel of a frame on the processor, for a range of depths, bytes."""
+        return _depths(z_um, _STEP_UM) * _BYTES_OF_VOXEL
 
     @property
     def positions(self) -> float:
@@ -237,11 +246,15 @@ def _shared(
     return MatchedFilter(psf, z_um, shape, like, field_px=field_px, spacing_px=spacing_px)
 
 
+def _depths(z_um: tuple[float, float], step_um: float) -> int:
+    """Number of depths of a range that are about so far apart."""
+    return max(2, round((z_um[1] - z_um[0]) / step_um) + 1)
+
+
 def _gains(pull: Tensor, stiffness: Tensor) -> tuple[Tensor, Tensor]:
-    """Gains a²/b and photons a/b from the sums a and b: `MatchedFilter.gains`."""
-    pull = pull.clamp(min=0)
-    photons = pull / stiffness
-    return photons * pull, photons
+    """Gains a²/b and photons a/b from the sums a and b, in their place: `MatchedFilter.gains`."""
+    photons = torch.div(pull.clamp_(min=0), stiffness, out=stiffness)
+    return pull.mul_(photons), photons
 
 
 def _at_best(gain: Tensor, photons: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,7 +15,7 @@ from .grid import VoxelGrid
 from .network import SeveralFramesSpec
 from .peaks import find_peaks, gaussian_vertex
 from .precision import conv2d_in_float32
-from .trunk import FEATURES, Trunk, padded
+from .trunk import FEATURES, Trunk, bytes_per_pixel, padded
 
 __all__ = ["CoarseNetwork", "CoarseSpec", "gaussian_heat"]
 
@@ -39,6 +39,13 @@ class CoarseSpec(SeveralFramesSpec):
     def build(self, pixel_um: float, z_um: tuple[float, float], images: int = 1) -> CoarseNetwork:
         return CoarseNetwork(self, pixel_um, z_um, images)
 
+    def planes(self, z_um: tuple[float, float]) -> int:
+        """Number of planes of the heat map over a depth range (µm)."""
+        return max(1, round((z_um[1] - z_um[0]) / self.plane_um))
+
+    def bytes_on_processor(self, z_um: tuple[float, float]) -> float:
+        return bytes_per_pixel(self.channels, self.skip, self.planes(z_um)) + self.bytes_of_context
+
 
 class CoarseNetwork(nn.Module):
     """Maps a frame to logits of a heat map with a Gaussian of peak 1 at every emitter's sub-voxel position.
@@ -49,7 +56,7 @@ class CoarseNetwork(nn.Module):
 
     def __init__(self, spec: CoarseSpec, pixel_um: float, z_um: tuple[float, float], images: int = 1) -> None:
         super().__init__()
-        planes = max(1, round((z_um[1] - z_um[0]) / spec.plane_um))
+        planes = spec.planes(z_um)
         self.grid = VoxelGrid(pixel_um, z_um, planes)
         self.spread = spec.spread
         # With the channels innermost the convolutions run about twice as fast on the CPU.

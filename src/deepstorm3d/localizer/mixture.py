@@ -19,7 +19,7 @@ from ..maxima import highest_around
 from ..spec import quantity
 from .network import SeveralFramesSpec
 from .precision import conv2d_in_float32
-from .trunk import FEATURES, Trunk, conv_block, padded
+from .trunk import FEATURES, Trunk, bytes_per_pixel, conv_block, padded
 
 __all__ = ["MixtureNetwork", "MixtureSpec"]
 
@@ -59,6 +59,9 @@ class MixtureSpec(SeveralFramesSpec):
 
     def build(self, pixel_um: float, z_um: tuple[float, float], images: int = 1) -> MixtureNetwork:
         return MixtureNetwork(self, pixel_um, z_um, images)
+
+    def bytes_on_processor(self, z_um: tuple[float, float]) -> float:
+        return bytes_per_pixel(self.channels, self.skip, self.head + 9) + self.bytes_of_context
 
 
 class MixtureNetwork(nn.Module):

@@ -64,6 +64,10 @@ class NetworkSpec(Spec):
         """Memory that the network and its decoder need at a time for a camera pixel of a batch, bytes."""
         return _BYTES_PER_PIXEL
 
+    def bytes_on_processor(self, z_um: tuple[float, float]) -> float:
+        """`bytes_per_pixel` on the processor, one frame at a time, for a depth range (µm)."""
+        return self.bytes_per_pixel
+
     def describe(self) -> str:
         """The kind in words."""
         return str(self.kind)
@@ -92,7 +96,12 @@ class SeveralFramesSpec(NetworkSpec):
 
     @property
     def bytes_per_pixel(self) -> float:
-        return super().bytes_per_pixel + 2 * self.context * _COPIES * 4
+        return super().bytes_per_pixel + self.bytes_of_context
+
+    @property
+    def bytes_of_context(self) -> float:
+        """Memory for a camera pixel of the further frames that it sees, bytes."""
+        return 2 * self.context * _COPIES * 4
 
     def describe(self) -> str:
         """The kind in words, with the number of frames that it sees: "3-frame coarse"."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["FEATURES", "ResidualPair", "Trunk", "conv_block", "padded"]
+__all__ = ["FEATURES", "ResidualPair", "Trunk", "bytes_per_pixel", "conv_block", "padded"]
 
 FEATURES = 64
 """Number of features that the trunk returns."""
@@ -28,6 +28,17 @@ def conv_block(channels_in: int, channels_out: int, *, dilation: int = 1, stride
         nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
     )
+
+
+def bytes_per_pixel(channels: int, skip: int, outputs: int) -> float:
+    """Memory on the processor for a pixel of one frame, bytes, in single precision: a third more than the
+    features that are there at a time, where most are (tests/localizer/test_localizer_memory.py measures it).
+
+    channels, skip: of the trunk;  outputs: values a pixel of the head, of which three copies are made.
+    """
+    joined = 4 * skip + FEATURES  # detail and context, both of them again together, and what they are joined to
+    pairs = skip + 3 * channels / 4
+    return 4 / 3 * 4 * max(joined, pairs, FEATURES + 3 * outputs)
 
 
 class ResidualPair(nn.Module):

@@ -14,22 +14,27 @@ from ..emitters import Localizations
 from ..errors import InputError
 from ..experiment.experiment import Experiment
 from ..fitting.joint import Explained, JointFit
+from ..fitting.room import Room
+from ..fitting.search import MatchedFilter
 from ..watch import SILENT, Part, Watcher
 from .out_of_memory import is_out_of_memory
 from .pipeline import Pipeline
 from .tiling import MARGIN_PX
 
-__all__ = ["Blocks", "WithinMemory", "blocks_at_once", "bytes_per_pixel"]
+__all__ = ["Blocks", "WithinMemory", "blocks_at_once", "bytes_of_frame", "bytes_per_pixel"]
 
 _SHARE = 0.5  # fraction of the free memory that a batch may use
 _COPIES = 4  # float32 copies of a molecule's image and derivatives that a step of the joint fit needs at a time
+FIXED_BYTES = 80e6
+"""What a frame of any size takes on the processor: measured as what small frames take beyond their pixels."""
 _SMALLEST_TILE_PX = 96  # smallest side of a tile, px; below it the margins take most of the work
 
 
 class WithinMemory:
     """A pipeline that works on fewer blocks, in smaller batches, then in smaller tiles, when memory runs out.
 
-    It may be called by several threads. A reduced size is kept for all later frames.
+    It may be called by several threads; the fit of a frame with many molecules then waits until there is memory
+    for it. A reduced size is kept for all later frames.
     watch: receives a message when the size is reduced;  at_once: calls that share the memory.
     """
 
@@ -74,13 +79,21 @@ class WithinMemory:
         """The size to work with; the first frames (B, H, W) show what fits."""
         with self._changing:
             if self._size.batch is None:
-                pipeline = self._size.pipeline
-                free = free_bytes(pipeline.device)
-                bytes_of_frame = bytes_per_pixel(pipeline) * photons.shape[1] * photons.shape[2]
+                pipeline, shape = self._size.pipeline, (photons.shape[1], photons.shape[2])
+                free, each = free_bytes(pipeline.device), bytes_per_pixel(pipeline) * shape[0] * shape[1]
                 # If the free memory is not known, the whole block is tried first.
-                fitting = len(photons) if free is None else int(_SHARE * free / self._at_once / bytes_of_frame)
-                self._size = replace(self._size, batch=max(1, fitting))
+                fitting = len(photons) if free is None else int(_SHARE * free / self._at_once / each)
+                if free is not None and self._at_once > 1:
+                    pipeline = self._with_room(pipeline, _SHARE * free, shape)
+                self._size = replace(self._size, pipeline=pipeline, batch=max(1, fitting))
             return self._size
+
+    def _with_room(self, pipeline: Pipeline, size: float, shape: tuple[int, int]) -> Pipeline:
+        """The pipeline, whose fit of a frame waits for memory;  size: of all, bytes;  shape: of the frames."""
+        if not isinstance(pipeline.fit, JointFit):
+            return pipeline
+        left = size - self._at_once * bytes_of_frame(pipeline, shape, None)
+        return replace(pipeline, fit=replace(pipeline.fit, room=Room(max(0.0, left))))
 
     def _make_smaller(self, size: _Size, frames: int, reason: str) -> None:
         if size.pipeline.device.type == "cuda":
@@ -143,13 +156,15 @@ class Blocks:
     """Blocks of frames of a run.
 
     number: of blocks, None: not known (a movie that is recorded);  frames: of each;  size: height and width of
-    a frame, px;  channels: in which each block has frames of this size.
+    a frame, px;  channels: in which each block has frames of this size;  waiting: whether the fit of a frame
+    waits until there is memory for its molecules (`WithinMemory`).
     """
 
     number: int | None
     frames: int
     size: tuple[int, int]
     channels: int = 1
+    waiting: bool = False
 
 
 def blocks_at_once(pipeline: Pipeline, blocks: Blocks) -> int:
@@ -162,16 +177,43 @@ def blocks_at_once(pipeline: Pipeline, blocks: Blocks) -> int:
     if pipeline.device.type != "cpu":
         return 1
     threads, free = torch.get_num_threads(), free_bytes(pipeline.device)
-    # Of a block at least one tile of one frame is worked on at a time.
-    height, width = (min(side, pipeline.tile_px + 2 * MARGIN_PX) for side in blocks.size)
-    each = blocks.channels * bytes_per_pixel(pipeline) * height * width
+    if blocks.waiting:
+        each = bytes_of_frame(pipeline, blocks.size, 0)
+    else:
+        # Of a block at least one tile of one frame is worked on at a time.
+        height, width = _tile(pipeline, blocks.size)
+        each = blocks.channels * bytes_per_pixel(pipeline) * height * width
     fitting = threads if free is None else int(_SHARE * free / each)
     most = min(threads, fitting, blocks.number or threads)
     return most if most > 1 and most >= min(blocks.frames, threads) else 1
 
 
+def bytes_of_frame(pipeline: Pipeline, size: tuple[int, int], molecules: float | None) -> float:
+    """Memory for the work on one frame (H, W) on the processor, of which a tile is worked on at a time, bytes.
+
+    molecules: in the tile (None: only what the pixels take).  A third more than measured (RESULTS.md, section
+    14): the network's features or all depths of the search, and what the fit takes for its molecules.
+    """
+    experiment, fit = pipeline.experiment, pipeline.fit
+    height, width = _tile(pipeline, size)
+    needed = experiment.network.bytes_on_processor(experiment.z_um)
+    if not isinstance(fit, JointFit):
+        return FIXED_BYTES + needed * height * width
+    pixels = FIXED_BYTES + max(needed, MatchedFilter.bytes_per_pixel(fit.z_um)) * height * width
+    return pixels if molecules is None else pixels + fit.bytes_of((height, width), molecules)
+
+
+def _tile(pipeline: Pipeline, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of what is worked on at a time of a frame (H, W)."""
+    largest = pipeline.tile_px + 2 * MARGIN_PX
+    return min(size[0], largest), min(size[1], largest)
+
+
 def bytes_per_pixel(pipeline: Pipeline) -> float:
-    """Memory for a camera pixel of a batch, bytes: for the network, and for the fit in the densest scene."""
+    """Memory for a camera pixel of a batch, bytes: for the network, and for the fit in the densest scene.
+
+    An upper guess, for a GPU and for several channels or dyes.
+    """
     experiment, fit = pipeline.experiment, pipeline.fit
     needed = experiment.network.bytes_per_pixel
     if isinstance(fit, JointFit):

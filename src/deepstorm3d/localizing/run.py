@@ -149,7 +149,7 @@ class Run:
     def _here(self, blocks: Iterable[Block], number: int | None, watch: Watcher) -> Iterator[Found]:
         """Localize the blocks in this process, side by side on the processor, while the next ones are read."""
         here, times = self.source.at_work(self.pipeline), self.summary.times
-        at_once = blocks_at_once(here, Blocks(number, self.block_frames, self.source.size))
+        at_once = blocks_at_once(here, Blocks(number, self.block_frames, self.source.size, waiting=True))
         localize = WithinMemory(here, watch, at_once=at_once)
 
         def read(block: Block) -> BlockCounts:

@@ -39,7 +39,8 @@ class Assembly:
         frames, height, width = self.shape
         # Adding and gathering with 32-bit addresses takes half the time of 64-bit ones.
         whole = torch.int32 if frames * height * width < 2**31 else torch.int64
-        return (self._pixel + (self.frame * (height * width))[:, None, None]).to(whole).flatten()
+        row = (self._row * width + (self.frame * (height * width))[:, None]).to(whole)
+        return (row[:, :, None] + self._column.to(whole)[:, None]).flatten()
 
     def _reach(self) -> tuple[Tensor, Tensor]:
         """Rows (N, h) and columns (N, w) of the patches' pixels, which may be outside the frame."""
