@@ -36,6 +36,8 @@ DIVIDING_ROUNDS = 2  # largest number of rounds in which molecules are divided
 # Largest number of steps of the first fit of a list that is completed next: doubles that lose their light step
 # by step are removed sooner than they are fitted.
 _FIRST_STEPS = 8
+# Share of a list that is few to be added in a round: of up to 33 molecules, none.
+_FEW_ADDED = 0.03
 _PRUNING_ROUNDS = 12  # largest number of rounds in which molecules are removed
 _THINNING_ROUNDS = 4  # largest number of molecules that are tried to go for an added one
 
@@ -90,8 +92,12 @@ class Selector:
         return self.extended(best, likelihood, self.propose.divided, min(rounds, DIVIDING_ROUNDS))
 
     def extended(self, start: Refined, likelihood: Likelihood, propose: _Proposal, rounds: int) -> Refined:
-        """Add the proposed molecules, as long as the cost of a frame falls."""
+        """Add the proposed molecules, as long as the cost of a frame falls.
+
+        In a frame that is not crowded the round is the last one that adds few: each costs a fit of the frame.
+        """
         best, active = start, torch.arange(len(likelihood), device=start.deviance.device)
+        apart = ~crowded(start.state)
         for _ in range(rounds):
             light, now = likelihood.select(active), best.select(active)
             changes = propose(now.state, self.model.linear(now.state, light), light, self.price)
@@ -100,7 +106,9 @@ class Selector:
                 break
             tried, changed = self._changed(now, light, changes)
             best = best.replaced(active, tried)
-            active = active[changed]
+            added = torch.bincount(changes.frame, minlength=len(active))
+            few = apart[active] & (added < _FEW_ADDED * now.state.counts)
+            active = active[changed][~few[changed]]
             if not len(active):
                 break
         return best
