@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -192,3 +194,19 @@ def test_more_room_has_more_positions() -> None:
     deep = MatchedFilter(table(), (0.0, 0.6), (20, 20), like).positions
     assert wide == pytest.approx(2 * small)
     assert deep < small
+
+
+def test_frames_of_a_size_share_a_filter_as_long_as_the_psf_is_there() -> None:
+    psf, like = table.__wrapped__(), torch.zeros(1, dtype=torch.float64)  # one of its own
+    first = MatchedFilter.shared(psf, DEPTH, SIZE, like, None, 20.0)
+    assert MatchedFilter.shared(psf, DEPTH, SIZE, torch.ones_like(like), None, 20.0) is first
+    for other in (
+        MatchedFilter.shared(psf, DEPTH, SIZE, like, None, 10.0),
+        MatchedFilter.shared(psf, DEPTH, (50, 60), like, None, 10.0),
+        MatchedFilter.shared(psf, DEPTH, (50, 60), like.float(), None, 10.0),
+    ):
+        assert other is not first
+    kept, filter_ = weakref.ref(psf), weakref.ref(other)
+    del psf, first, other
+    gc.collect()
+    assert kept() is None and filter_() is None

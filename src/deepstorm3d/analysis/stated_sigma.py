@@ -35,23 +35,34 @@ def median_sigma(table: Localizations) -> tuple[float, float, float] | None:
 def failed_fits(table: Localizations) -> Tensor:
     """Rows (N,) bool whose position is not known, or whose σ is ten times the median of its axis or more, and
     above half a micrometre."""
-    if table.sigma_source == "none":
-        return torch.zeros(len(table), dtype=torch.bool, device=table.xyz.device)
-    return (table.sigma_xyz > torch.tensor(_limits(table), device=table.xyz.device)).any(dim=1)
+    return _failed_axes(table).any(dim=1)
 
 
 def failed_fits_note(table: Localizations) -> str | None:
     """How many rows are of failed fits, and how to remove them; None where they are few."""
-    failed = failed_fits(table)
+    axes = _failed_axes(table)
+    failed = axes.any(dim=1)
     count = int(failed.sum())
     if not count or count < _TOLD_SHARE * len(table):
         return None
-    x, y, z = (1000 * value for value in _limits(table))
-    worst = 1000 * float(table.sigma_xyz[failed].max())
-    return (
-        f"{count} of {len(table)} rows state a σ of up to {worst:,.0f} nm, ten times the median or more: these "
-        f"fits failed; filter 'sigma_x_nm < {x:.0f} & sigma_y_nm < {y:.0f} & sigma_z_nm < {z:.0f}' removes them"
+    # A condition on an axis that the list does not know would keep nothing.
+    kept = " & ".join(
+        f"sigma_{name}_nm < {1000 * limit:.0f}"
+        for name, limit, some in zip("xyz", _limits(table), axes.any(dim=0).tolist(), strict=True)
+        if some
     )
+    worst = float(table.sigma_xyz[failed].max())
+    stated = f"a σ of up to {1000 * worst:,.0f} nm, ten times the median or more"
+    if worst > _UNKNOWN_UM:
+        stated = "that their place is not known (a σ of 1 mm), or a σ of ten times the median or more"
+    return f"{count} of {len(table)} rows state {stated}: these fits failed; filter '{kept}' removes them"
+
+
+def _failed_axes(table: Localizations) -> Tensor:
+    """`failed_fits` by each axis, (N, 3) bool."""
+    if table.sigma_source == "none":
+        return torch.zeros_like(table.sigma_xyz, dtype=torch.bool)
+    return table.sigma_xyz > torch.tensor(_limits(table), device=table.xyz.device)
 
 
 def _medians(table: Localizations) -> list[float | None]:

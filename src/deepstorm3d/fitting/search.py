@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import NormalDist
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -106,8 +108,17 @@ class MatchedFilter:
         field_px: tuple[int, int] | None = None,
         spacing_px: float | None = None,
     ) -> MatchedFilter:
-        """The same, one object for all frames of a size: it takes as long as several searches."""
-        return _shared(psf, z_um, shape, like.dtype, like.device, field_px, spacing_px)
+        """The same, one object for all frames of a size: it takes as long as several searches.
+
+        The last one of each PSF is kept, as long as the PSF is: in large frames it takes 200 bytes a pixel.
+        """
+        wanted = (z_um, shape, like.dtype, like.device, field_px, spacing_px)
+        with _MAKING:
+            made = _LAST.get(psf)
+            if made is None or made[0] != wanted:
+                made = wanted, cls(psf, z_um, shape, like, field_px=field_px, spacing_px=spacing_px)
+                _LAST[psf] = made
+            return made[1]
 
     @staticmethod
     def bytes_per_pixel(z_um: tuple[float, float]) -> float:
@@ -232,18 +243,9 @@ class MatchedFilter:
         return template(score, self.shape), square(information, self.shape).clamp_(min=1e-12)
 
 
-@lru_cache(maxsize=2)
-def _shared(
-    psf: PSF,
-    z_um: tuple[float, float],
-    shape: tuple[int, int],
-    dtype: torch.dtype,
-    device: torch.device,
-    field_px: tuple[int, int] | None,
-    spacing_px: float | None,
-) -> MatchedFilter:
-    like = torch.empty(0, dtype=dtype, device=device)
-    return MatchedFilter(psf, z_um, shape, like, field_px=field_px, spacing_px=spacing_px)
+# The last filter of each PSF, and what it was made for; one thread makes one at a time.
+_LAST: WeakKeyDictionary[PSF, tuple[tuple[Any, ...], MatchedFilter]] = WeakKeyDictionary()
+_MAKING = Lock()
 
 
 def _depths(z_um: tuple[float, float], step_um: float) -> int:
