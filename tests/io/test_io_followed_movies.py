@@ -321,11 +321,27 @@ def test_frames_that_come_late_are_no_gap_and_those_behind_one_still_come(tmp_pa
         assert movie.wait(9, timeout_s=30, poll_s=0.01) == 9 and not movie.gaps
         camera.join()
         assert movie.wait(10, timeout_s=0.1, poll_s=0.01) == 12 and movie.gaps == [(9, 10)]
-        assert "frames 9 to 9 are missing" in movie.notes[0]
+        assert "frame 9 is missing" in movie.notes[0]
         for number in (12, 13):
             tifffile.imwrite(path / f"img_{number:03}.tif", FRAMES[number])
         assert movie.wait(14, timeout_s=30, poll_s=0.01) == 14
         np.testing.assert_array_equal(movie.read(10, 14), FRAMES[10:14])
+
+
+def test_frames_that_come_when_they_were_given_up_stay_a_gap_and_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "pages"
+    pages_without({3, 4, 9}, path, frames=12)
+    with FollowedMovie(path, partial=True) as movie:
+        assert movie.wait(13, timeout_s=0.05, poll_s=0.01) == 12 and not movie.late
+        tifffile.imwrite(path / "img_004.tif", FRAMES[4])
+        movie.wait(13, timeout_s=0.05, poll_s=0.01)
+        assert list(movie.gaps) == list(movie.given_up) == [(3, 5), (9, 10)] and list(movie.late) == [(4, 5)]
+        told = " ".join(movie.notes)
+        assert "frame 3 is missing" in told and "frame 9 is missing" in told
+        assert "frame 4 came too late" in told and "localize the finished movie anew" in told
+        tifffile.imwrite(path / "img_003.tif", FRAMES[3])
+        movie.wait(13, timeout_s=0.05, poll_s=0.01)
+        assert "frames 3 to 4 came too late" in movie.notes[-1]
 
 
 def test_a_stack_that_comes_when_it_was_given_up_would_give_frames_other_numbers(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 import deepstorm3d as ds
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
-from deepstorm3d.io.tables import read_table
+from deepstorm3d.io.tables import TableWriter, read_list, read_table
 from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
@@ -89,8 +90,57 @@ def test_a_run_goes_on_where_the_missing_frame_came(run: Path, pipeline: Pipelin
 def test_a_gap_is_gone_past_where_that_is_wanted(run: Path, pipeline: Pipeline, tmp_path: Path) -> None:
     out = tmp_path / "o.csv"
     summary = localize_movie(followed(run, partial=True), pipeline, ListFile(out))
-    assert summary.frames == 11 and any("frames 5 to 5 are missing" in told for told in summary.warnings)
+    assert summary.frames == 11 and any("frame 5 is missing" in told for told in summary.warnings)
     assert out.read_bytes() == expected(run, pipeline)
+
+
+def come(run: Path) -> None:
+    """The sixth frame, late, and one more at the end."""
+    for number in (5, 12):
+        (run / f"run_{number:03d}.tif").write_bytes((run / "run_004.tif").read_bytes())
+
+
+@pytest.mark.parametrize("ending", ["csv", "hdf5"])
+def test_frames_that_come_after_they_were_given_up_are_told(
+    ending: str, run: Path, pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, append = tmp_path / f"o.{ending}", TableWriter.append
+
+    def append_then_come(self: TableWriter[Any], rows: Any, *, frames_done: int) -> None:
+        append(self, rows, frames_done=frames_done)
+        if frames_done == 8:
+            come(run)
+
+    monkeypatch.setattr(TableWriter, "append", append_then_come)
+    summary = localize_movie(followed(run, partial=True), pipeline, ListFile(out))
+    assert summary.frames == 12 and 5 not in read_table(out).frame.tolist()
+    assert sum("frame 5 came too late" in told for told in summary.warnings) == 1
+    if ending == "hdf5":
+        assert read_list(out)[1].provenance["given_up"] == [[5, 6]]
+    assert not list(tmp_path.glob("o.part*"))
+
+
+@pytest.mark.parametrize("follow_s", [PATIENCE_S, None])
+def test_frames_that_come_while_a_run_is_stopped_are_told(
+    follow_s: float | None, run: Path, pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, append = tmp_path / "o.csv", TableWriter.append
+
+    def append_then_fail(self: TableWriter[Any], rows: Any, *, frames_done: int) -> None:
+        append(self, rows, frames_done=frames_done)
+        if frames_done == 8:
+            raise InputError("the power fails")
+
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="the power fails"):
+        patch.setattr(TableWriter, "append", append_then_fail)
+        localize_movie(followed(run, partial=True), pipeline, ListFile(out))
+    come(run)
+    again = Excerpt(run, follow_s=follow_s, partial=True)
+    summary = localize_movie(again, pipeline, ListFile(out, resume=True))
+    assert summary.complete and 5 not in read_table(out).frame.tolist()
+    assert sum("frame 5 came too late" in told for told in summary.warnings) == 1
+    anew = localize_movie(again, pipeline, ListFile(out, overwrite=True))
+    assert anew.frames == 13 and not any("too late" in told for told in anew.warnings)
 
 
 def test_a_range_before_the_gap_needs_nothing_behind_it(run: Path, pipeline: Pipeline, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from ..localizing.pipeline import Pipeline
 from ..localizing.run import LocalizeSummary, Run
 from ..localizing.streaming import write_behind
 from ..watch import SILENT, Watcher
+from .given_up import GivenUp
 from .second_list import SecondList
 
 __all__ = ["ListFile", "localize_movie", "record_of_movie"]
@@ -73,12 +74,12 @@ def localize_movie(
         second = SecondList(out.path, header)
         if not writer.next_frame:
             second.discard()
-        if run.source.growing is not None:
-            run.source.growing.give_up_before(writer.next_frame)
+        given_up = GivenUp(out.path, run.source, writer.next_frame)
         run.summary.go_on(run.source, writer.next_frame, writer.rows)
 
         def write(found: Found) -> None:
             with run.summary.times.of("writing"):
+                given_up.keep()
                 writer.append(found.localizations, frames_done=found.block[1])
 
         with writer.kept_once_begun():
@@ -90,8 +91,10 @@ def localize_movie(
                 _refuse_rest(run.source, writer)
         summary = run.finish(complete=complete)
         if complete:
-            _finish(writer, second, run, over_frames, watch)
+            summary.warnings += given_up.notes()
+            _finish(writer, second, run, over_frames, watch, given_up.told())
         if summary.complete:
+            given_up.discard()
             summary.warnings += summary.ends.warnings()
         return summary
 
@@ -102,8 +105,9 @@ def _finish(
     run: Run,
     over_frames: bool | None,
     watch: Watcher,
+    told: dict[str, object],
 ) -> None:
-    """Give the complete list of single frames its name, or make that over frames of it."""
+    """Give the complete list of single frames its name, or make that over frames;  told: for its record."""
     summary, frames = run.summary, run.source.movie.shape[0]
     looked_at = over_frames is not False and not obstacle(run.pipeline)
     found = read_table(writer.part) if looked_at else Localizations.empty()
@@ -113,7 +117,7 @@ def _finish(
         summary.warnings.append(decision.reason)
     elif decision.lasting is not None or (over_frames is None and run.pipeline.fit is not None):
         watch.message(decision.reason)
-    told = {"over_frames": decision.to_mapping()}
+    told = {**told, "over_frames": decision.to_mapping()}
     if not decision.over_frames:
         writer.describe(told)
         writer.finish(frames)

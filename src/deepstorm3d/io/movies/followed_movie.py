@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...watch import SILENT, Watcher
-from .movie_source import Movie, Source, check_range, in_words, missing_notes, readable_ranges
+from .movie_source import (
+    Movie,
+    Source,
+    check_range,
+    frames_in_words,
+    late_notes,
+    missing_notes,
+    readable_ranges,
+)
 from .opening import open_movie
 from .stacks_movie import StacksMovie
 
@@ -28,7 +36,8 @@ class FollowedMovie(Source):
     come. The file, or the first frame in it, need not be there yet.
 
     path: as for `open_movie`;  partial: go on behind a gap once it was waited for in vain; else the wait ends
-    there, and `left_behind` says what lies behind it.
+    there, and `left_behind` says what lies behind it. A gap that was given up stays one: frames that come for
+    it later are not read, and `notes` names them.
     """
 
     def __init__(self, path: str | Path, *, partial: bool = False) -> None:
@@ -38,6 +47,7 @@ class FollowedMovie(Source):
         self._frames = 0
         self._seen = 0
         self._given_up = 0  # what is missing before this frame is not waited for any more
+        self._gone_past: list[tuple[int, int]] = []  # the gaps that were given up, as they were then
         self._renumbered: list[int] = []  # given up: places where an unknown number of frames is missing
         self._over = False
         self._state: object = None
@@ -66,15 +76,27 @@ class FollowedMovie(Source):
 
     @property
     def gaps(self) -> Sequence[tuple[int, int]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Those that were gone past, with ``partial=True``."""
-        movie, frames = self._movie, self._frames
-        return () if movie is None else [gap for gap in movie.gaps if gap[1] <= frames]
+        """Those that were gone past, with ``partial=True``; also where their frames have come since."""
+        return _united([*self._missing(), *self.given_up])
 
     @property
     def notes(self) -> Sequence[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Of gaps; and all that the file tells once the recording is over: before, its end looks cut off."""
         movie = self._movie
-        return movie.notes if self._over and movie is not None else missing_notes(self.path, self.gaps)
+        told = movie.notes if self._over and movie is not None else missing_notes(self.path, self._missing())
+        return [*told, *late_notes(self.path, self.late)]
+
+    @property
+    def given_up(self) -> Sequence[tuple[int, int]]:
+        """The gaps (first, last) that are not waited for any more, as they were when they were given up."""
+        return tuple(self._gone_past)
+
+    @property
+    def late(self) -> Sequence[tuple[int, int]]:
+        """Frames (first, last) of these gaps that have come since: they are in the file, and are not read."""
+        movie = self._movie
+        missing = () if movie is None else movie.gaps
+        return [there for gap in self._gone_past for there in readable_ranges(missing, *gap)]
 
     @property
     def frames(self) -> int:
@@ -125,9 +147,13 @@ class FollowedMovie(Source):
             time.sleep(min(poll_s, max(0.0, timeout_s - (now - since))))
         return self._frames
 
-    def give_up_before(self, frame: int) -> None:
-        """Do not wait for what is missing before a frame: a run that goes on there has waited for it."""
-        self._go_past(frame)
+    def give_up_before(self, frame: int, gaps: Sequence[tuple[int, int]] = ()) -> None:
+        """Do not wait for what is missing before a frame: a run that goes on there has waited for it.
+
+        gaps: those that it gave up (`given_up`), whose frames may have come since.
+        """
+        self._gone_past = _united([*self._gone_past, *gaps])
+        self._go_past(max([frame, *(last for _, last in gaps)]))
         self.refresh()
 
     def left_behind(self) -> InputError | None:
@@ -138,7 +164,7 @@ class FollowedMovie(Source):
             return InputError(
                 f"{self.path}: as it lies there now it cannot be opened any more, so nothing is known of "
                 f"frames from {self._frames} on ({self._trouble})",
-                "put that right and go on",
+                "put that right and run again",
             )
         holes, movie = self._holes(), self._movie
         if not holes or movie is None:
@@ -146,9 +172,8 @@ class FollowedMovie(Source):
         behind = sum(last - first for first, last in readable_ranges(holes, holes[0][1], movie.shape[0]))
         count = f"{behind} whole frame{'s lie' if behind != 1 else ' lies'}"
         gaps = [gap for gap in holes if gap[1] > gap[0]]
-        lost = sum(last - first for first, last in gaps)
         what = (
-            f"frame{'s' if lost != 1 else ''} {in_words(gaps)} {'are' if lost != 1 else 'is'} missing; "
+            f"{frames_in_words(gaps)} missing; "
             f"{count} behind the first gap and {'were' if behind != 1 else 'was'} not read"
             if holes[0] in gaps
             else f"how many frames are missing from frame {holes[0][0]} on cannot be known; {count} behind "
@@ -156,7 +181,7 @@ class FollowedMovie(Source):
         )
         return InputError(
             f"{self.path}: {what}",
-            "copy what is missing and go on, or go on without it (`partial=True`)",
+            "copy what is missing and run again, or leave it out (`partial=True`)",
         )
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
@@ -213,6 +238,10 @@ class FollowedMovie(Source):
         places = [(n, n) for n in self._uncertain(movie.shape[0])]
         return sorted(hole for hole in [*movie.gaps, *places] if hole[0] >= self._given_up)
 
+    def _missing(self) -> list[tuple[int, int]]:
+        """The gaps of the file now among the frames that are available."""
+        return [] if self._movie is None else [gap for gap in self._movie.gaps if gap[1] <= self._frames]
+
     def _uncertain(self, before: int) -> list[int]:
         """Frames before which an unknown number is missing, of those before a frame."""
         movie = self._movie
@@ -235,7 +264,10 @@ class FollowedMovie(Source):
         return bool(holes)
 
     def _go_past(self, frame: int) -> None:
-        self._given_up = max(self._given_up, frame)
+        movie, before = self._movie, self._given_up
+        self._given_up = max(before, frame)
+        gaps = [] if movie is None else [gap for gap in movie.gaps if before <= gap[0] < self._given_up]
+        self._gone_past = _united([*self._gone_past, *gaps])
         self._renumbered = self._uncertain(self._given_up)
         self._seen = self._end_of_certain()
 
@@ -245,6 +277,17 @@ class FollowedMovie(Source):
         if self._frames == 0:
             left = self._trouble or self.left_behind() or "the first one has just come"
             raise InputError(f"{self.path}: no whole frame came within {waited_s:g} s ({left})")
+
+
+def _united(gaps: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges (first, last) in order, those that touch or overlap as one."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(gaps):
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
+        else:
+            found.append((first, last))
+    return found
 
 
 def _state(path: Path) -> tuple[int, int, int]:

@@ -18,8 +18,10 @@ __all__ = [
     "Source",
     "check_finite",
     "check_range",
+    "frames_in_words",
     "import_reader",
     "in_words",
+    "late_notes",
     "missing_notes",
     "read_as",
     "readable_ranges",
@@ -136,7 +138,18 @@ def runs(frames: Sequence[int]) -> tuple[tuple[int, int], ...]:
 
 def missing_notes(path: Path, gaps: Sequence[tuple[int, int]]) -> tuple[str, ...]:
     """A sentence for each gap (first, last), for `Movie.notes`."""
-    return tuple(f"{path}: frames {first} to {last - 1} are missing" for first, last in gaps)
+    return tuple(f"{path}: {frames_in_words([gap])} missing" for gap in gaps)
+
+
+def late_notes(path: Path, late: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    """A sentence on frames (first, last) that came when they were not waited for any more; none without any."""
+    if not late:
+        return ()
+    many = sum(last - first for first, last in late) != 1
+    return (
+        f"{path}: frame{'s' if many else ''} {in_words(late)} came too late: given up by then, and not read; "
+        f"to have {'them' if many else 'it'} in the list, localize the finished movie anew",
+    )
 
 
 def in_words(numbers: Sequence[tuple[int, int]]) -> str:
@@ -144,6 +157,12 @@ def in_words(numbers: Sequence[tuple[int, int]]) -> str:
     parts = [f"{first}" + (f" to {last - 1}" if last - first > 1 else "") for first, last in numbers]
     more = f" … ({sum(last - first for first, last in numbers)} in all)" if len(parts) > 5 else ""
     return ", ".join(parts[:5]) + more
+
+
+def frames_in_words(numbers: Sequence[tuple[int, int]]) -> str:
+    """Gaps as "frame 9 is" or "frames 3 to 5, 9 are"."""
+    many = sum(last - first for first, last in numbers) != 1
+    return f"frame{'s' if many else ''} {in_words(numbers)} {'are' if many else 'is'}"
 
 
 def check_range(movie: Movie, start: int, stop: int) -> None:
@@ -154,7 +173,7 @@ def check_range(movie: Movie, start: int, stop: int) -> None:
     for first, last in movie.gaps:
         if first < stop and start < last:
             raise InputError(
-                f"{movie.path}: frames {first} to {last - 1} are missing (truncated or absent files)",
+                f"{movie.path}: {frames_in_words([(first, last)])} missing (truncated or absent files)",
                 "leave them out, or copy the movie again",
             )
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .movie_source import Source, check_range
+from .movie_source import Source, check_range, frames_in_words
 from .numbered_files import Numbered, in_order, micro_manager_part, tiff_names
 from .tiff_movie import TiffMovie
 
@@ -147,4 +147,4 @@ def _lost(file: Path, frame: int, missing: int | None) -> str:
             f"{file}: truncated: nothing says how many frames it has lost, so frames from {frame} on "
             "are numbered too low"
         )
-    return f"{file}: truncated: frames {frame} to {frame + missing - 1} are lost"
+    return f"{file}: truncated: {frames_in_words([(frame, frame + missing)])} lost"

@@ -24,7 +24,7 @@ FRAME_BASE_NOTE = (
 
 # What may be another where an interrupted run goes on: it changes no row, or it changes while a movie grows
 # (the faults found in its pixels).
-_MAY_DIFFER = {"program", "command", "frames", "block_frames", "pixels", "over_frames"}
+_MAY_DIFFER = {"program", "command", "frames", "block_frames", "pixels", "over_frames", "given_up"}
 _SHOWN = 3  # differing settings that an error names
 _HASH = re.compile(r"[0-9a-f]{64}")  # SHA-256, which an error names by its first digits
 _HASH_SHOWN = 12  # of these digits
