@@ -77,7 +77,7 @@ print(repr(experiment.psf), repr(experiment.camera), sep="\n")
 
 # 5. Simulate, and train a small network: two steps, which teach nothing. Localizing by pursuit then relies on
 # the image model alone: it fits one molecule after the other to what the others leave.
-movie, truth = ds.simulate(experiment, frames=2, emitters=4, seed=3)
+movie, truth = ds.simulate(experiment, frames=8, emitters=4, seed=3)
 training = experiment.training.with_(batch=2, crop_px=24, validation_crops=4)
 network = CoarseSpec(channels=8, skip=8, dilations=(1,))
 model = ds.train(experiment.with_(network=network, training=training), steps=2, device="cpu")
