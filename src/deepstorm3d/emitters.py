@@ -29,12 +29,17 @@ from .errors import InputError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["UNKNOWN_SIGMA_UM", "Emitters", "Localizations", "Localizer", "SigmaSource"]
+__all__ = ["UNKNOWN_SIGMA_UM", "Emitters", "Localizations", "Localizer", "SigmaSource", "knows"]
 
 SigmaSource = Literal["none", "network", "crlb", "fit"]
 _SOURCES = Kind((SigmaSource,))
 UNKNOWN_SIGMA_UM = 1000.0
 """σ of a position that is stated and not known, µm: of a depth held by an end of the range of a fit."""
+
+
+def knows(sigma: Tensor) -> Tensor:
+    """Which σ of positions, µm, are known: stated, and not that of a position that is not known."""
+    return (sigma > 0) & (sigma < UNKNOWN_SIGMA_UM / 2)
 
 
 @dataclass(frozen=True, repr=False)
@@ -280,11 +285,12 @@ class Localizations(_Table):
     dye_probability: Tensor | None = None
 
     def _facts(self) -> list[str]:
-        known = self.sigma_xyz[(self.sigma_xyz > 0).all(1)]
-        if not len(known):
-            return [_brightness(self.photons)]
-        x, y, z = (1000 * float(value) for value in known.median(dim=0).values)
-        return [_brightness(self.photons), f"median σ {x:.0f} · {y:.0f} · {z:.0f} nm"]
+        facts, known = [_brightness(self.photons)], self.sigma_xyz[knows(self.sigma_xyz).all(1)]
+        if len(known):
+            x, y, z = (1000 * float(value) for value in known.median(dim=0).values)
+            facts.append(f"median σ {x:.0f} · {y:.0f} · {z:.0f} nm")
+        held = int((self.sigma_xyz[:, 2] >= UNKNOWN_SIGMA_UM / 2).sum())
+        return [*facts, f"{held:,} of unknown depth"] if held else facts
 
     @classmethod
     def proposals(cls, xyz: Tensor, frame: Tensor, probability: Tensor) -> Localizations:

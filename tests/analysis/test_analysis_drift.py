@@ -266,6 +266,7 @@ def test_a_jump_that_a_smooth_curve_cannot_follow_is_told(axis: int):
     jump[FRAMES // 2 :, axis] = 0.2
     (note,) = (each for each in drift_of(shining(1000, FRAMES, jump), segments=50).notes if "jumped" in each)
     first, last = (int(word) for word in re.findall(r"frames (\d+) and (\d+)", note)[0])
+    assert "  " not in note
     assert f"changes in {'xyz'[axis]} by" in note and first <= FRAMES // 2 <= last <= first + 100
 
 

@@ -111,7 +111,7 @@ def test_what_cannot_be_computed_is_false_and_warns_of_nothing():
         assert kept("photons ** 16 > 1e300 * 1e300", found).tolist() == [False] * 3
 
 
-@pytest.mark.parametrize("zero", ["0", "0.0", "(0)"])
+@pytest.mark.parametrize("zero", ["0", "0.0", "(0)", "-0", "-(0.0)", "+0"])
 def test_a_division_by_the_number_0_is_refused(zero: str):
     with pytest.raises(InputError, match="a division by 0 gives no number"):
         kept(f"photons / {zero} > 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from deepstorm3d.analysis.merging import merge_rows
 from deepstorm3d.analysis.overlap_drift import typical_sigma
 from deepstorm3d.analysis.quality import list_quality
 from deepstorm3d.analysis.resolution import resolution_of
-from deepstorm3d.emitters import Localizations
+from deepstorm3d.emitters import UNKNOWN_SIGMA_UM, Localizations
 from deepstorm3d.io.tables import read_list, write_table
 from deepstorm3d.jobs.filter import filter_table
 from deepstorm3d.jobs.link import link_table
@@ -24,6 +25,7 @@ from deepstorm3d.jobs.report import page, write_report
 from deepstorm3d.jobs.resolution import measure_resolution
 from deepstorm3d.rendering.gaussians import Gaussians
 from deepstorm3d.rendering.sections import Box
+from deepstorm3d.studio.movie.panel_frames import _depth_words, _marks
 from watchers import Recorder
 
 pytestmark = pytest.mark.usefixtures("coarse_pictures")
@@ -88,6 +90,30 @@ def test_medians_are_of_the_rows_that_have_a_sigma():
     assert list_quality(table, 4).columns["sigma_x_nm"].quantiles[0] == pytest.approx(10.0)
     report = resolution_of(table, splits=1)
     assert report.stated_nm == pytest.approx((10, 10, 20))
+
+
+@pytest.mark.parametrize("held", [6, 70])
+def test_a_depth_at_the_end_of_the_fit_does_not_count_as_a_sigma(held: int):
+    table, axis = molecules(), 2
+    table.sigma_xyz[:held, axis] = UNKNOWN_SIGMA_UM
+    assert typical_sigma(table).tolist() == pytest.approx([0.01, 0.01, 0.02])
+    quality = list_quality(table, 4)
+    sigma = quality.columns["sigma_z_nm"]
+    assert sigma.rows == len(table) - held and sigma.edges[-1] < 100 and sigma.quantiles[-1] < 100
+    assert quality.depth is None or float(quality.depth.quartiles.max()) < 100
+    assert f"median σ 10 · 10 · 20 nm, {held} of unknown depth" in repr(table)
+    table.sigma_xyz[:, axis] = UNKNOWN_SIGMA_UM
+    assert "sigma_z_nm" not in list_quality(table, 4).columns
+    assert "median σ" not in repr(table) and "120 of unknown depth" in repr(table)
+
+
+def test_a_tip_says_where_a_depth_is_not_known():
+    assert _depth_words(4200.0, 30.0, known=True) == "z 4,200 ± 30 nm"
+    table = molecules(2)
+    table.sigma_xyz[0, 2] = UNKNOWN_SIGMA_UM
+    seen = SimpleNamespace(pixel_um=0.1, z_um=(0.0, 1.0))
+    unknown, known = _marks(table, seen).tips  # pyright: ignore[reportArgumentType]
+    assert "z unknown" in unknown and "±" not in unknown and "± 20 nm" in known
 
 
 def test_what_a_molecule_does_not_know_whole_is_not_known_of_it():

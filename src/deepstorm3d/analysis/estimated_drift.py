@@ -164,6 +164,6 @@ def _jump(found: DriftEstimate, typical: NDArray[np.float64]) -> list[str]:
     return [
         f"between frames {first} and {last} the drift changes in {'xyz'[axis]} by {change[where, axis]:.0f} nm "
         f"within one of the {count} segments of the curve, in half of them by {usual[axis]:.1f} nm or less: if "
-        " the sample jumped there, the smooth curve is wrong by up to half of the jump in the frames beside "
+        "the sample jumped there, the smooth curve is wrong by up to half of the jump in the frames beside "
         "it, which its σ does not say; leave these frames out, or estimate the drift before and after apart"
     ]

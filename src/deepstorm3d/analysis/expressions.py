@@ -241,8 +241,10 @@ class _Parser:
         return _Part(False, first.at, value)
 
     def _is_zero(self, begin: int) -> bool:
-        """Whether all that was read from a token on is the number 0."""
+        """Whether all that was read from a token on is the number 0, with a sign or without."""
         read = [token for token in self.tokens[begin : self.position] if token.text not in ("(", ")")]
+        while len(read) > 1 and read[0].text in ("+", "-"):
+            read = read[1:]
         return len(read) == 1 and read[0].kind == "number" and float(read[0].text) == 0
 
     def signed(self) -> _Part:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from ..emitters import Localizations
+from ..emitters import Localizations, knows
 from ..errors import InputError
 from ..watch import SILENT, Watcher
 from .drift import DriftCurve
@@ -95,9 +95,9 @@ def chequerboard(xyz: Floats) -> NDArray[np.bool_]:
 
 
 def typical_sigma(table: Localizations) -> Floats:
-    """Median σ of x, y, z (3,), µm; 15, 15 and 30 nm where the list states none."""
-    sigma = table.sigma_xyz.cpu().double().numpy()
-    known = [column[column > 0] for column in sigma.T]
+    """Median σ of x, y, z (3,), µm, of the rows that know it; 15, 15 and 30 nm where none does."""
+    sigma = table.sigma_xyz.cpu().double()
+    known = [column[knows(column)].numpy() for column in sigma.T]
     return np.array(
         [
             max(float(np.median(column)), 0.002) if len(column) else guess

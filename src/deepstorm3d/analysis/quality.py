@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..columns import COLUMNS
-from ..emitters import Localizations
+from ..emitters import Localizations, knows
 from .binned import QUANTILES, even_edges
 from .pairs import neighbour_counts
 
@@ -32,13 +32,12 @@ _NEIGHBOURS_UM = 1.0
 _ONE_NEIGHBOUR = 1 / (math.pi * _NEIGHBOURS_UM**2)
 # Approximate number of rows from which the density is measured.
 _DENSITY_ROWS = 200_000
+_SIGMA = ("sigma_x_nm", "sigma_y_nm", "sigma_z_nm")
 # Columns whose distributions are shown.
 _MEASURED = (
     "photons",
     "background",
-    "sigma_x_nm",
-    "sigma_y_nm",
-    "sigma_z_nm",
+    *_SIGMA,
     "fit_quality",
     "probability",
     "z_nm",
@@ -89,7 +88,8 @@ class ListQuality:
     """Content of the pictures and tables of a report.
 
     rows, frames: of the list and of the movie;  columns: distributions by column name (`columns.COLUMNS`);
-    rows without a value are left out, and so is a column that no row has;  density: neighbours in the same
+    rows without a value are left out, also those whose σ says that it is not known, and so is a column that no
+    row has;  density: neighbours in the same
     frame per µm² (None for a linked list, whose rows stand for several frames);  depth: None where there is no
     σ.
     """
@@ -115,7 +115,7 @@ def list_quality(table: Localizations, frames: int) -> ListQuality:
     columns: dict[str, Distribution] = {}
     linked = table.detections is not None
     for name in (*_MEASURED, "detections") if linked else _MEASURED:
-        values = COLUMNS[name].values(table).astype(np.float64)
+        values = _known(table, name)
         values = values[np.isfinite(values)]
         if len(values):
             columns[name] = _distribution(values, COLUMNS[name].unit, step=1.0 if name == "detections" else 0.0)
@@ -144,6 +144,14 @@ def local_density(table: Localizations) -> Floats:
     return near.astype(np.float64) / (math.pi * _NEIGHBOURS_UM**2)
 
 
+def _known(table: Localizations, name: str) -> Floats:
+    """A column (N,), NaN where a row does not know it: also where its σ is that of an unknown position."""
+    values = COLUMNS[name].values(table).astype(np.float64)
+    if name in _SIGMA:
+        values[~knows(table.sigma_xyz[:, _SIGMA.index(name)]).cpu().numpy()] = math.nan
+    return values
+
+
 def _distribution(values: Floats, unit: str, *, step: float = 0.0) -> Distribution:
     """step: the values are multiples of it; each multiple has its own bin if these are not too many."""
     low, high = np.quantile(values, [0.005, 0.995])
@@ -160,7 +168,7 @@ def _over_depth(table: Localizations) -> OverDepth | None:
     low, high = np.quantile(depth, [0.005, 0.995])
     edges = np.linspace(low, high, _DEPTHS + 1)
     slice_of = np.searchsorted(edges, depth, side="right") - 1
-    sigma = np.stack([COLUMNS[f"sigma_{axis}_nm"].values(table) for axis in "xyz"], axis=1).astype(np.float64)
+    sigma = np.stack([_known(table, f"sigma_{axis}_nm") for axis in "xyz"], axis=1)
     known = np.isfinite(sigma).all(axis=1)
     found = []
     for number in range(_DEPTHS):

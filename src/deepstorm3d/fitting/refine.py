@@ -34,6 +34,11 @@ class Bounds:
     blur_px: tuple[float, float] = (0.0, 10.0)
     photons: float = 1.0
 
+    @property
+    def one_depth(self) -> bool:
+        """Whether the range of depths has no width: nothing is fitted there, and its ends tell nothing."""
+        return self.z_um[1] - self.z_um[0] <= 2 * _AT_END_UM
+
     def at_ends(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Which depths (N,) µm the lower and the upper end of the range hold: (N,) bool each."""
         low, high = self.z_um

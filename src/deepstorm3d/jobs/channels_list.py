@@ -99,6 +99,8 @@ def write_channels_list(
             return
         writer.discard()
     else:
+        if summary.earlier_rows:
+            summary.ends.count_anew(writer.written())
         writer.describe(told)
         writer.finish()
         second.discard()

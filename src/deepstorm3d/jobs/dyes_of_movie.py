@@ -82,7 +82,7 @@ def dyes_of_movie(
             raise Interrupted
         told = ImageEvidence(*(values.numpy() for values in (seen.deviance, seen.others, seen.excess)))
         found = dyes_by_image(seen.localizations, told, tuple(experiment.dyes), sure=dyes.sure)
-        ends = DepthEnds(fit.bounds, experiment.z_um)
+        ends = DepthEnds.of_fit(fit.bounds, experiment)
         ends.add(found.localizations)
         told = [*pipeline.notes, *source.pixel_notes(), *found.warnings, *ends.warnings()]
         found = replace(found, warnings=told)

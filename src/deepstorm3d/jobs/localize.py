@@ -119,6 +119,8 @@ def _finish(
         watch.message(decision.reason)
     told = {**told, "over_frames": decision.to_mapping()}
     if not decision.over_frames:
+        if summary.earlier_rows:
+            summary.ends.count_anew(writer.written())
         writer.describe(told)
         writer.finish(frames)
         second.discard()

@@ -65,6 +65,8 @@ class SecondList:
             return None
         _append(writer, over.left(kept), frames)
         rows = writer.rows
+        if begin:
+            over.ends.count_anew(writer.written())
         writer.finish()
         self._state.unlink(missing_ok=True)
         return rows

@@ -43,7 +43,7 @@ class ChannelsPass(SecondPass):
 
         over = SitesOverMovie(fit, over_frames.WINDOW_FRAMES, fields[0])
         super().__init__(first.source, over, lights, gaps, (*first.corner_um, 0.0), watch)
-        self.ends = DepthEnds(fit.bounds, first.pipeline.experiment.z_um)
+        self.ends = DepthEnds.of_fit(fit.bounds, first.pipeline.experiment)
 
     def left(self, kept: KeptSites) -> Localizations:
         """The rows that wait after the last window, with their shares."""

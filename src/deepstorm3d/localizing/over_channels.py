@@ -129,7 +129,7 @@ class OverChannels:
 
     def depth_ends(self) -> DepthEnds:
         """What counts the rows at the ends of the depths of this fit."""
-        return DepthEnds(self._fit.bounds, self._movies[0].pipeline.experiment.z_um)
+        return DepthEnds.of_fit(self._fit.bounds, self._movies[0].pipeline.experiment)
 
     def blocks(self, begin: int = 0) -> list[Block]:
         """Blocks of frames that all channels' movies can give, from frame `begin`."""
@@ -181,7 +181,7 @@ class FromNetwork:
     def depth_ends(self) -> DepthEnds:
         """What counts the rows at the ends of the depths of this fit; a network's own list has no ends."""
         bounds = self._fit.channels.bounds if isinstance(self._fit, CandidatesFit) else None
-        return DepthEnds(bounds, self._movies[0].pipeline.experiment.z_um)
+        return DepthEnds.of_fit(bounds, self._movies[0].pipeline.experiment)
 
     def blocks(self, begin: int = 0) -> list[Block]:
         """Blocks of frames that all channels' movies can give, from frame `begin`."""

@@ -26,8 +26,8 @@ class GrowingFile(Protocol):
     companions: all files of a table of that name, the table first;  create: start an empty table;
     resume: drop the rows of an unfinished block and return the frames and rows done;  append: add a block,
     and count it only when its rows are on the disk;  set_frames: the movie turned out to have so many frames;
-    describe: add to the provenance in the header, where the format has one;
-    forget_progress: drop that count.
+    describe: add to the provenance in the header, where the format has one;  written: the rows so far, block
+    by block;  forget_progress: drop that count.
     """
 
     path: Path
@@ -36,6 +36,7 @@ class GrowingFile(Protocol):
     def create(self) -> None: ...
     def resume(self) -> tuple[int, int]: ...
     def append(self, table: Any, *, frames_done: int, first_row: int) -> None: ...
+    def written(self) -> Iterator[Any]: ...
     def set_frames(self, frames: int) -> None: ...
     def describe(self, provenance: Mapping[str, Any]) -> None: ...
     def forget_progress(self) -> None: ...
@@ -108,6 +109,10 @@ class TableWriter(Generic[Table]):
     def part(self) -> Path:
         """The file that grows; it can be read at any time."""
         return self._file.path
+
+    def written(self) -> Iterator[Table]:
+        """All rows so far, also those of before it was resumed; of an .hdf5 table a block at a time."""
+        return self._file.written()
 
     def describe(self, provenance: Mapping[str, Any]) -> None:
         """Say more of how the rows were made than was known when the table was begun."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,20 @@ from numpy.typing import NDArray
 from ...emitters import Localizations
 from ...errors import InputError
 from ..parts import reserve_space
+from .columns import Columns
 from .growing import other_sigma
 from .hdf5 import opened
 from .header import TableHeader, refuse_other_settings
 from .journal import Journal, Record
-from .picasso import PRIVATE, described_row_type, picasso_info, picasso_rows, row_type, sidecar_path
+from .picasso import (
+    PRIVATE,
+    described_row_type,
+    picasso_info,
+    picasso_rows,
+    picasso_table,
+    row_type,
+    sidecar_path,
+)
 
 __all__ = ["PicassoFile"]
 
@@ -100,6 +109,15 @@ class PicassoFile:
         record = Record(frames_done, first_row + len(rows), self._sigma_source, rows.tobytes())
         self._journal.append(record)
         self._write(record)
+
+    def written(self) -> Iterator[Localizations]:
+        """The rows so far, block by block, from the journal."""
+        records = self._journal.records()
+        next(records, None)
+        for record in records:
+            rows = np.frombuffer(record.payload, dtype=self._dtype)
+            columns = Columns(self.path, {name: rows[name] for name in self._dtype.names or ()})
+            yield picasso_table(columns, self.header.pixel_um, record.sigma_source)
 
     def set_frames(self, frames: int) -> None:
         """The movie turned out to have so many frames: it grew while it was localized."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -138,6 +138,11 @@ class ThunderstormFile:
             os.fsync(handle.fileno())
         self._bytes += len(text)
         self._save_progress(frames_done, first_row + len(table))
+
+    def written(self) -> Iterator[Localizations | Emitters]:
+        """The rows so far, all at once."""
+        read = read_thunderstorm if isinstance(self._empty, Localizations) else read_thunderstorm_truth
+        yield read(self.path, self.header.pixel_um)[0]
 
     def set_frames(self, frames: int) -> None:
         """The format does not hold the number of frames."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
-from ...emitters import Localizations
+from ...emitters import Localizations, knows
 from ..marks import Marks
 from ..parts.depth import depth_hex
 from ..parts.frame_view import FrameView
@@ -137,6 +137,7 @@ def _marks(found: Localizations, shown: Explained, pixel_um: float | None = None
     """
     pixel_um = shown.pixel_um if pixel_um is None else pixel_um
     x, y, z = found.xyz.double().numpy().T
+    known = knows(found.sigma_xyz[:, 2]).tolist()
     sigma_nm = (1000 * found.sigma_xyz[:, 2]).tolist()
     return Marks(
         "circle",
@@ -144,7 +145,16 @@ def _marks(found: Localizations, shown: Explained, pixel_um: float | None = None
         (y / pixel_um).round(3).tolist(),
         depth_hex(z, shown.z_um),
         tips=[
-            f"z {1000 * depth:,.0f} ± {sigma:.0f} nm, {photons:,.0f} photons"
-            for depth, sigma, photons in zip(z.tolist(), sigma_nm, found.photons.tolist(), strict=True)
+            f"{_depth_words(1000 * depth, sigma, sure)}, {photons:,.0f} photons"
+            for depth, sigma, sure, photons in zip(
+                z.tolist(), sigma_nm, known, found.photons.tolist(), strict=True
+            )
         ],
     )
+
+
+def _depth_words(depth_nm: float, sigma_nm: float, known: bool) -> str:
+    """A depth and its σ;  known: whether that is known, as it is not at an end of the range."""
+    if known:
+        return f"z {depth_nm:,.0f} ± {sigma_nm:.0f} nm"
+    return "z unknown" if sigma_nm else f"z {depth_nm:,.0f} nm"
