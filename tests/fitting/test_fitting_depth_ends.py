@@ -94,3 +94,9 @@ def test_the_range_says_which_depths_its_ends_hold() -> None:
     low, high = Bounds(DEPTH).at_ends(torch.tensor([0.0, 1e-3, 0.6, 1.199, 1.2]))
     assert low.tolist() == [True, False, False, False, False]
     assert high.tolist() == [False, False, False, False, True]
+
+
+def test_where_there_is_one_depth_nothing_is_held() -> None:
+    xyz, sigma = torch.tensor([[0.0, 0.0, 0.5]]), torch.tensor([[0.01, 0.01, 0.02, 30.0]])
+    assert torch.equal(Bounds((0.5, 0.5)).stated(xyz, sigma), sigma[:, :3])
+    assert float(Bounds((0.5, 1.5)).stated(xyz, sigma)[0, 2]) == UNKNOWN_SIGMA_UM

@@ -46,6 +46,8 @@ class Bounds:
 
     def stated(self, xyz: Tensor, sigma: Tensor) -> Tensor:
         """σ (N, 3) to state of positions (N, 3) with these bounds (N, ≥ 3): a held depth is not known."""
+        if self.one_depth:
+            return sigma[:, :3]
         low, high = self.at_ends(xyz[:, 2])
         held = torch.stack([torch.zeros_like(low), torch.zeros_like(low), low | high], 1)
         return torch.where(held, UNKNOWN_SIGMA_UM, sigma[:, :3])
