@@ -16,6 +16,7 @@ from deepstorm3d.fitting.sites.kept import KeptSites
 from deepstorm3d.fitting.sites.windows import Step
 from deepstorm3d.io.tables import TableHeader
 from deepstorm3d.jobs.second_list import SecondList
+from deepstorm3d.localizing.depth_ends import DepthEnds
 from deepstorm3d.localizing.over_frames import SecondPass
 from factories import localizations
 
@@ -27,7 +28,7 @@ class Pass:
     """Windows that find nothing; it notes where it begins, and stops after one window unless told otherwise."""
 
     def __init__(self, *, stops: bool) -> None:
-        self.stops, self.begun = stops, list[int]()
+        self.stops, self.begun, self.ends = stops, list[int](), DepthEnds()
 
     def steps(self, _: Localizations, kept: KeptSites, begin: int) -> Iterator[Step]:
         self.begun.append(begin)
