@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..emitters import UNKNOWN_SIGMA_UM, Localizations
+from ..emitters import UNKNOWN_SIGMA_UM, Localizations, knows
 
 __all__ = ["merge_rows", "one_row_each"]
 
@@ -122,5 +122,5 @@ def _place(table: Localizations, track: Tensor, total: Callable[[Tensor], Tensor
     sums = total(weight)
     position = total(weight * table.xyz.double()) / sums
     # Many rows that do not know a depth know it no better than one.
-    lost = total((table.sigma_xyz < UNKNOWN_SIGMA_UM / 2).double()) == 0
+    lost = total(knows(table.sigma_xyz).double()) == 0
     return position, torch.where(unknown, 0.0, torch.where(lost, UNKNOWN_SIGMA_UM, sums.rsqrt()))

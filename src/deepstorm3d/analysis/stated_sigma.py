@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..emitters import UNKNOWN_SIGMA_UM, Localizations
+from ..emitters import UNKNOWN_SIGMA_UM, Localizations, knows
 
 __all__ = ["failed_fits", "failed_fits_note", "median_sigma"]
 
@@ -17,7 +17,7 @@ __all__ = ["failed_fits", "failed_fits_note", "median_sigma"]
 _TIMES = 10.0
 # … and more than this, µm.
 _LEAST_UM = 0.5
-# A σ from here on says that the position is not known, and does not count for the median, µm.
+# A σ from here on says that the position is not known, as for `knows`, µm.
 _UNKNOWN_UM = UNKNOWN_SIGMA_UM / 2
 # Fraction of failed rows from which they are reported.
 _TOLD_SHARE = 0.001
@@ -68,7 +68,7 @@ def _failed_axes(table: Localizations) -> Tensor:
 def _medians(table: Localizations) -> list[float | None]:
     """Median σ of each axis over the rows that know it, µm; None where none does."""
     sigma = table.sigma_xyz.detach().cpu().double()
-    known = [column[(column > 0) & (column < _UNKNOWN_UM)] for column in sigma.T]
+    known = [column[knows(column)] for column in sigma.T]
     return [float(np.median(column.numpy())) if len(column) else None for column in known]
 
 
