@@ -20,8 +20,8 @@ __all__ = ["cache_folder", "compiled", "compiled_in_place", "is_compiled_already
 # Files with compiled functions. Numba itself notices only a change of the file of the function that is called,
 # not of those that it calls: so the name of the folder contains a hash of all of them.
 _SOURCES = (
-    *("numba_cache.py", "optics/compiled*.py", "fitting/kernels/*.py", "rendering/compiled.py"),
-    *("analysis/compiled.py", "localizer/winograd_compiled.py"),
+    *("numba_cache.py", "optics/compiled*.py", "optics/tabulated.py", "fitting/kernels/*.py"),
+    *("fitting/damping.py", "rendering/compiled.py", "analysis/compiled.py", "localizer/winograd_compiled.py"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -227,6 +228,16 @@ def test_no_frames_and_frames_without_molecules_are_fitted() -> None:
     assert fit.explain(nobody, likelihood.select(torch.zeros(0, dtype=torch.int64))).misfit.shape == (0,)
 
 
+def sources_of_numbers(file: Path) -> set[Path]:
+    """Files of the package that constants, names in capitals, are imported from."""
+    sources = set[Path]()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and any(name.name.isupper() for name in node.names):
+            folder = file.parents[node.level - 1] if node.level else Path("/")
+            sources.add(folder.joinpath(*(node.module or "").split(".")).with_suffix(".py"))
+    return {source for source in sources if source.exists()}
+
+
 def test_every_file_with_compiled_code_renews_the_folder_of_machine_code() -> None:
     # Numba does not notice a change of a compiled function in another file: calling old code can crash.
     from deepstorm3d import numba_cache
@@ -237,6 +248,8 @@ def test_every_file_with_compiled_code_renews_the_folder_of_machine_code() -> No
         file for file in package.rglob("*.py") if re.search(r"^@(compiled|njit|jit)\b", file.read_text(), re.M)
     }
     assert using and using <= named
+    # A number that compiled code takes from another file is part of the machine code.
+    assert {source for file in using for source in sources_of_numbers(file)} <= named
 
 
 def test_machine_code_is_kept_outside_of_a_folder_that_cannot_be_written(
