@@ -19,10 +19,15 @@ from ..optics.microscope import Microscope
 from ..optics.psf_kinds import AnyPSFSpec
 from ..spec import Spec, quantity
 
-__all__ = ["FIRST", "Channel", "ChannelTransform", "check_names_and_light"]
+__all__ = ["FIRST", "Channel", "ChannelTransform", "check_frame", "check_names_and_light"]
 
 FIRST = "first"
 """Name of the channel that the experiment's own mask, PSF, camera and microscope describe."""
+
+# Smallest side of a frame, px: smaller ones hold no molecule's image.
+_SMALLEST_PX = 16
+# Largest side of a frame, px: no camera has more.
+_LARGEST_PX = 20_000
 
 # Names become parts of file names (movie.NAME.tif).
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -87,8 +92,8 @@ class Channel(Spec):
     def _consistent(self) -> Self:
         if self.transform and self.coefficients is not None:
             raise ValueError("transform names a file, and coefficients hold a transform, too: give one of them")
-        if self.frame_px is not None and min(self.frame_px) < 16:
-            raise ValueError(f"frame_px {self.frame_px} is smaller than 16 px")
+        if self.frame_px is not None:
+            check_frame(self.frame_px)
         return self
 
     def microscope_of(self, first: Microscope) -> Microscope:
@@ -135,6 +140,17 @@ class ChannelTransform:
     transform: Transform
     depth_offset_um: float
     fields: tuple[Field, Field] | None = None
+
+
+def check_frame(frame_px: tuple[int, int]) -> None:
+    """Raise ValueError for a height or width, px, that no frame has."""
+    if min(frame_px) < _SMALLEST_PX:
+        raise ValueError(f"frame_px {frame_px} is smaller than {_SMALLEST_PX} px")
+    if max(frame_px) > _LARGEST_PX:
+        raise ValueError(
+            f"frame_px {frame_px} is larger than {_LARGEST_PX} px, and no camera has more along a side; it is "
+            "in camera pixels, not nm"
+        )
 
 
 def check_names_and_light(channels: Mapping[str, Channel]) -> None:

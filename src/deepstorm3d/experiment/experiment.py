@@ -18,7 +18,7 @@ from ..optics.psf_kinds import AnyPSFSpec
 from ..optics.scalar import ScalarPSFSpec
 from ..simulation.priors import Scene
 from ..spec import Spec, quantity
-from .channel import FIRST, Channel, check_names_and_light
+from .channel import FIRST, Channel, check_frame, check_names_and_light
 from .design_settings import DesignSpec
 from .dye import Dye
 from .earlier import FORMAT_VERSION, in_form_of_today
@@ -83,11 +83,12 @@ class Experiment(Spec):
     def _consistent(self) -> Self:
         if not self.scenes:
             raise ValueError("scenes is empty: give at least one")
-        if min(self.frame_px) < 16:
-            raise ValueError(f"frame_px {self.frame_px} is smaller than 16 px")
+        check_frame(self.frame_px)
         if self.psf.patch_px % 2 == 0:
             raise ValueError(f"psf.patch_px must be odd, got {self.psf.patch_px}")
         self.psf.check_scenes(self.z_um, self.blur_px)
+        if self.psf.needs_mask:
+            self.microscope.check_depths(self.z_um)
         self._check_dyes()
         check_names_and_light(self.channels)
         for name, channel in self.channels.items():
@@ -105,6 +106,9 @@ class Experiment(Spec):
             raise ValueError(
                 f"dyes need a PSF that is computed for their wavelengths, psf.kind is {self.psf.kind}"
             )
+        for name, dye in self.dyes.items():
+            if dye.focus is not None:
+                self.microscope.with_(focus=dye.focus).check_depths(self.z_um, f"dyes.{name}.focus")
 
     def _check_channel(self, name: str, channel: Channel) -> None:
         """Raise ValueError where mask, PSF and depths of a further channel contradict each other."""
@@ -118,9 +122,11 @@ class Experiment(Spec):
                 f"'{channel.mask.kind}'; leave the mask out (null), or give it a psf that is computed"
             )
         try:
-            channel.microscope_of(self.microscope)
+            microscope = channel.microscope_of(self.microscope)
             low, high = (z + (channel.depth_offset_um or 0.0) for z in self.z_um)
             psf.check_scenes((low, high), self.blur_px)
+            if psf.needs_mask:
+                microscope.check_depths((low, high), "focus")
         except ValueError as error:
             raise ValueError(f"{where}: {_words_of(error)}") from error
 

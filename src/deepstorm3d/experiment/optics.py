@@ -75,12 +75,18 @@ def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> P
         )
     spec = experiment.mask
     if isinstance(spec, FileMask):
+        remedy = "give the file of that mask (`mask`)"
         if phase is None and spec.path:
+            remedy = (
+                f"where {spec.path} is meant, clear mask.sha256 in the experiment or write it anew "
+                "(`with_mask`); else name the other file (mask.path)"
+            )
             phase = torch.from_numpy(read_mask(Path(spec.path))).float()
         if phase is not None and spec.sha256 and mask_sha256(phase.numpy()) != spec.sha256:
             raise InputError(
                 f"this is not the mask of the experiment '{experiment.name}': its SHA-256 is "
-                f"{mask_sha256(phase.numpy())[:12]}…, expected {spec.sha256[:12]}…"
+                f"{mask_sha256(phase.numpy())[:12]}…, expected {spec.sha256[:12]}… (mask.sha256)",
+                remedy,
             )
         if phase is not None:
             return PixelMask(phase)

@@ -12,7 +12,7 @@ class TrainingSpec(Spec):
 
     steps: int = quantity(8000, "", "number of training steps", ge=1)
     batch: int = quantity(6, "crops", "simulated crops in a step (in each process)", ge=1, label="Batch size")
-    crop_px: int = quantity(96, "px", "side of a simulated crop", ge=16, label="Side of a crop")
+    crop_px: int = quantity(96, "px", "side of a simulated crop", ge=16, le=4096, label="Side of a crop")
     learning_rate: float = quantity(2e-3, "", "largest learning rate (AdamW)", gt=0, le=1)
     warmup_steps: int = quantity(
         200, "", "steps over which the learning rate rises to its largest", ge=0, label="Warm-up steps"

@@ -213,7 +213,9 @@ class MeasuredPSFSpec(PSFSpec):
         if self.sha256 and planes.sha256 != self.sha256:
             raise InputError(
                 f"{self.path or 'this'} is not the measured PSF of this experiment: its SHA-256 is "
-                f"{planes.sha256[:12]}…, expected {self.sha256[:12]}… (psf.sha256)"
+                f"{planes.sha256[:12]}…, expected {self.sha256[:12]}… (psf.sha256)",
+                "where another PSF is meant, clear psf.sha256 in the experiment; else name the file of that "
+                "one (psf.path)",
             )
         check_volume(planes, microscope.pixel_um, z_um, self.patch_px)
         # A small remaining difference of the pixel sizes is only rounding, so that of the microscope is used.

@@ -13,6 +13,8 @@ __all__ = ["Microscope"]
 
 # Largest width of the pupil, mask pixels. Wider pupils come from a wrong unit and would fill the memory.
 _MOST_MASK_PX = 5000
+# Depths of field, n λ / NA², from the focal plane at which no patch holds an image: 20 µm at a high NA.
+_OUT_OF_FOCUS = 40.0
 
 
 class Microscope(Spec):
@@ -70,6 +72,23 @@ class Microscope(Spec):
                 "check focal_length, mask_pitch (both in µm) and magnification"
             )
         return self
+
+    def check_depths(self, z_um: tuple[float, float], key: str = "microscope.focus") -> None:
+        """Raise ValueError for a focal plane so far from molecules at these depths, µm, that none has an image.
+
+        key: of the focal plane in the experiment.  A dry objective's plane lies deeper than nominal by up to
+        half of that, and a deep range may be looked at from one of its ends.
+        """
+        low, high = z_um
+        away = max(low - self.focus, self.focus - high)
+        depth_of_field = self.n_sample * self.wavelength / min(self.na, self.n_sample) ** 2
+        if away <= max(_OUT_OF_FOCUS * depth_of_field, abs(self.focus) / 2, high - low):
+            return
+        in_nm = "" if abs(self.focus) < 100 else f": {self.focus:g} nm are {self.focus / 1000:g}"
+        raise ValueError(
+            f"{key} of {self.focus:g} µm lies {away:.4g} µm from the depths of the molecules, {low:g} to "
+            f"{high:g} µm (z_um), which gives no image; set it near the depths, in µm{in_nm}"
+        )
 
     @property
     def pixel_um(self) -> float:

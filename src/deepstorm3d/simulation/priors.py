@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Self
 
 import torch
-from pydantic import model_validator
 from torch import Tensor
 
 from ..draws import uniform
@@ -19,7 +17,7 @@ from .backgrounds import Background, UniformBackground
 from .counts import Count, DensityCount, FixedCount, UniformCount
 from .lifetimes import Blinking, Lives, NoBlinking
 from .photons import FixedPhotons, GammaPhotons, Photons, UniformPhotons
-from .ranges import Range
+from .ranges import BlurRange, DepthRange, Range
 
 __all__ = [
     "Count",
@@ -59,14 +57,14 @@ class EmitterPrior(Spec):
         "none: new emitters in every frame; exponential: molecules last for several, count is "
         "their mean number in a frame, photons are those of a molecule in all its frames",
     )
-    z_um: Range = quantity((2.0, 6.0), "µm", "smallest and largest depth", label="Depth z: least, most")
+    z_um: DepthRange = quantity((2.0, 6.0), "µm", "smallest and largest depth", label="Depth z: least, most")
     margin_px: Range = quantity(
         (20.0, 20.0),
         "px",
         "width of the border without emitters, range over frames; negative: emitters outside the frame, too",
         label="Border: range",
     )
-    blur_px: Range | None = quantity(
+    blur_px: BlurRange | None = quantity(
         None, "px", "Gaussian blur σ of an emitter, range; null: the PSF's own", label="Gaussian blur σ"
     )
     min_photons: float = quantity(
@@ -76,12 +74,6 @@ class EmitterPrior(Spec):
         ge=0,
         label="Dimmest to learn",
     )
-
-    @model_validator(mode="after")
-    def _no_negative_blur(self) -> Self:
-        if self.blur_px is not None and self.blur_px[0] < 0:
-            raise ValueError(f"blur_px must not be negative, got {self.blur_px[0]}")
-        return self
 
     def draw(
         self, frames: int, field: Field, generator: torch.Generator, device: torch.device | str | None = None
