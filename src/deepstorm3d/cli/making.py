@@ -84,7 +84,6 @@ def simulate(
     An experiment with several channels gives a movie of each, of the same molecules.
     """
     from ..experiment.configure import find_experiment
-    from ..experiment.light_patch import ENCIRCLED_ENERGY
     from ..jobs.simulate import MovieSimulation, simulate_movie
     from ..simulation.specimen import Specimen
 
@@ -113,10 +112,8 @@ def simulate(
         f"image patch {summary.patch_px} px: "
         f"at least {100 * summary.encircled_energy:.1f} % of a molecule's light"
     )
-    if summary.encircled_energy < ENCIRCLED_ENERGY:
-        say_warning(
-            f"{experiment.psf.patch_limit} or the frame permits no larger patch; light beyond it is missing"
-        )
+    if summary.lost_light:
+        say_warning(f"light beyond the patch is missing: {summary.lost_light}")
     if summary.saturated_frames:
         say_warning(
             f"{summary.saturated_frames} of {frames} frames have pixels at the camera's saturation of "

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..optics.psf import Images, on_axis
 from .experiment import Experiment
 
-__all__ = ["ENCIRCLED_ENERGY", "LIGHT_OF_BOUNDS", "patch_for_light"]
+__all__ = ["ENCIRCLED_ENERGY", "LIGHT_OF_BOUNDS", "light_at", "patch_for_light"]
 
 ENCIRCLED_ENERGY = 0.95
 """Fraction of a molecule's light that the patch of a simulated movie holds, at every depth, where it can."""
@@ -28,20 +29,27 @@ def patch_for_light(experiment: Experiment, source: Any, light: float = ENCIRCLE
     (half of it), than measured planes are, or than a molecule anywhere in the frame needs: the largest is given
     where none suffices.
     """
-    spec = experiment.psf
-    psf = _widest(experiment, source)
-    largest = psf.patch_px
-    z = torch.linspace(*experiment.z_um, _DEPTHS)
-    xyz = on_axis(z)
-    with torch.no_grad():
-        values = psf(xyz, torch.full_like(z, experiment.blur_px[1])).values
+    values = _planes(experiment, source, experiment.blur_px[1])
+    largest = values.shape[-1]
     held = 0.0
-    for side in range(spec.patch_px, largest + 1, 2):
+    for side in range(experiment.psf.patch_px, largest + 1, 2):
         cut = (largest - side) // 2
         held = float(values[:, cut : largest - cut, cut : largest - cut].sum((1, 2)).min())
         if held >= light:
             return side, held
     return largest, held
+
+
+def light_at(experiment: Experiment, source: Any, *, blur_px: float) -> float:
+    """Least fraction of the light over the depths that the widest patch holds at this blur."""
+    return float(_planes(experiment, source, blur_px).sum((1, 2)).min())
+
+
+def _planes(experiment: Experiment, source: Any, blur_px: float) -> Tensor:
+    """Images (depths, side, side) of a molecule on the widest patch."""
+    z = torch.linspace(*experiment.z_um, _DEPTHS)
+    with torch.no_grad():
+        return _widest(experiment, source)(on_axis(z), torch.full_like(z, blur_px)).values
 
 
 def _widest(experiment: Experiment, source: Any) -> Images:

@@ -16,12 +16,14 @@ from ..analysis.drift import DriftCurve
 from ..channels import ChannelBackground, ChannelView
 from ..channels.camera_halves import Side
 from ..chip import check_size
+from ..devices import free_bytes
 from ..emitters import Emitters
 from ..errors import InputError
 from ..experiment.channel_views import channel_views
-from ..experiment.dyes import dye_stack, dyes_table, patch_for_dyes
+from ..experiment.dyes import dye_optics, dye_stack, dyes_table, patch_for_dyes
 from ..experiment.experiment import Experiment
-from ..experiment.light_patch import patch_for_light
+from ..experiment.light_patch import ENCIRCLED_ENERGY, patch_for_light
+from ..experiment.lost_light import why_light_is_lost
 from ..experiment.optics import psf_source
 from ..field import Field
 from ..frames.companions import shown_field
@@ -50,6 +52,9 @@ Measured on two cores: blocks of 47 MB take 1.3 times as long, since an allocato
 back to the system and gets it again page by page.
 """
 
+# Memory for one frame, bytes per pixel: measured as 13 to 32 with frames of 4000 x 4000 px.
+_BYTES_PER_PIXEL = 24
+
 
 @dataclass(frozen=True)
 class SimulationSummary:
@@ -57,7 +62,8 @@ class SimulationSummary:
 
     emitters: rows of truth inside the frames;  labelled: of these, at least as bright as the scene's
     `min_photons`;  patch_px, encircled_energy: side of the patch, and the least fraction of a molecule's
-    light on it over the depths, both of the channel with the least;  clipped: pixels beyond 16 bits;
+    light on it over the depths, both of the channel with the least;  lost_light: why light is missing there,
+    and what helps (`why_light_is_lost`), "" where none is;  clipped: pixels beyond 16 bits;
     saturated_frames: with a pixel at the camera's saturation, in any channel;  movies: files that were written.
     """
 
@@ -66,6 +72,7 @@ class SimulationSummary:
     labelled: int
     patch_px: int
     encircled_energy: float
+    lost_light: str
     clipped: int
     saturated_frames: int
     movies: tuple[Path, ...]
@@ -124,10 +131,16 @@ def simulate_movie(
         drift = simulation.drift.double()
         curve = DriftCurve(np.arange(frames), drift.numpy(), np.zeros((frames, 3)))
         write_text(curve_file, curve.to_csv())
-    patch_px, encircled_energy = simulation.patch_px, simulation.encircled_energy
-    files_written = tuple(path for path, _, _ in paths)
     return SimulationSummary(
-        frames, rows, labelled, patch_px, encircled_energy, clipped, saturated, files_written
+        frames,
+        rows,
+        labelled,
+        simulation.patch_px,
+        simulation.encircled_energy,
+        simulation.lost_light(),
+        clipped,
+        saturated,
+        tuple(path for path, _, _ in paths),
     )
 
 
@@ -204,6 +217,7 @@ class MovieSimulation:
     ) -> None:
         if frames < 1:
             raise InputError(f"a movie needs at least one frame, {frames} were asked for")
+        _refuse_too_large(experiment)
         self.experiment, self.frames = experiment, frames
         self.scene = experiment.scene(scene)
         self.drift: Tensor | None = None
@@ -225,6 +239,16 @@ class MovieSimulation:
         self._noise = [stream(seed, "further channel", process=number) for number in further]
         least = min(self._channels, key=lambda each: each.encircled_energy)
         self.patch_px, self.encircled_energy = least.patch_px, least.encircled_energy
+
+    def lost_light(self) -> str:
+        """Why light of a molecule is missing in the movie, and what helps; "" where none is."""
+        return next(filter(None, (_lost_by(self.experiment, number) for number in self._short_of_light())), "")
+
+    def _short_of_light(self) -> list[int]:
+        """Numbers of the channels whose patch holds too little light, that with the least first."""
+        light = [each.encircled_energy for each in self._channels]
+        short = [number for number, held in enumerate(light) if held < ENCIRCLED_ENERGY]
+        return sorted(short, key=light.__getitem__)
 
     @property
     def drifts(self) -> bool:
@@ -301,6 +325,39 @@ def _seen_by(experiment: Experiment) -> _Seen:
         spec = experiment.psf.with_(patch_px=patch_px)
         psf = spec.tabulate(experiment.microscope, source, experiment.z_um, experiment.blur_px)
     return _Seen(Simulator(psf, experiment.camera, field), patch_px, light)
+
+
+def _refuse_too_large(experiment: Experiment) -> None:
+    """Raise InputError where not even one frame fits into the free memory, before anything is computed."""
+    sizes = [
+        experiment.frame_px,
+        *(each.frame_px or experiment.frame_px for each in experiment.channels.values()),
+    ]
+    needed = _BYTES_PER_PIXEL * sum(height * width for height, width in sizes)
+    free = free_bytes(torch.device("cpu"))
+    if free is not None and needed > free:
+        height, width = max(sizes)
+        raise InputError(
+            f"a frame of {height} x {width} px (frame_px) takes {needed / 2**30:.1f} GiB of memory, "
+            f"{free / 2**30:.1f} GiB are free",
+            "make frame_px smaller; it is in camera pixels, not nm",
+        )
+
+
+def _lost_by(experiment: Experiment, number: int) -> str:
+    """`why_light_is_lost` of a channel, or of its first dye that loses light."""
+    alone = experiment.of_channel(number)
+    if alone.dyes:
+        optics = [(f"dyes.{each.name}", each.experiment, each.source) for each in dye_optics(alone)]
+    else:
+        name = experiment.channel_names[number]
+        own = number and experiment.channels[name].focus is not None
+        optics = [(f"channels.{name}" if own else "", alone, psf_source(alone))]
+    found = (
+        why_light_is_lost(each, source, patch_for_light(each, source)[1], where)
+        for where, each, source in optics
+    )
+    return next(filter(None, found), "")
 
 
 def _truth_file(
