@@ -20,6 +20,7 @@ from deepstorm3d.jobs.fisher_design import design_by_fisher
 from deepstorm3d.studio.limits.curves import learning_chart
 from deepstorm3d.studio.limits.design import DesignLook, DesignSettings
 from deepstorm3d.studio.limits.learned import learned_so_far, thinned
+from deepstorm3d.studio.runs.record import Run
 from deepstorm3d.studio.runs.shelf import Shelf
 from deepstorm3d.training.runs import DesignRun
 from factories import tiny_experiment
@@ -122,6 +123,38 @@ def test_nothing_is_overwritten_and_nothing_starts_without_a_file(experiment: Ex
         look.start("tiny.yaml", experiment)
     assert (tmp_path / "mask.npy").read_bytes() == b"mine"
     assert Shelf(tmp_path).runs() == []
+
+
+def test_stop_and_resume_touch_only_the_design_that_the_form_names(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shelf = Shelf(tmp_path)
+    look = DesignLook(shelf)
+    runs = [a_run("two", "mask.npy"), a_run("one", "net.npy")]
+    touched: list[tuple[str, str]] = []
+    monkeypatch.setattr(shelf, "runs", lambda: runs)
+    monkeypatch.setattr(shelf, "stop", lambda id: touched.append(("stop", id)))
+    monkeypatch.setattr(shelf, "resume", lambda id: touched.append(("resume", id)))
+    look.watch(tmp_path / "mask.npy", experiment)  # what another window has started
+    assert [run.id for run in look.others("net.npy")] == ["two"]
+    look.stop("net.npy")
+    look.resume("net.npy")
+    look.stop("third.npy")
+    with pytest.raises(InputError, match=r"no design of third\.npy"):
+        look.resume("third.npy")
+    assert touched == [("stop", "one"), ("resume", "one")]
+
+
+def test_an_unfinished_design_is_refused_in_the_words_of_the_form(experiment: Experiment, tmp_path: Path):
+    (tmp_path / "mask.checkpoint").write_bytes(b"kept")
+    with pytest.raises(InputError, match="unfinished run; press 'Resume'"):
+        DesignLook(Shelf(tmp_path)).start("tiny.yaml", experiment)
+
+
+def a_run(id: str, out: str) -> Run:
+    """A design at work."""
+    words = ("design-psf", "tiny.yaml", "--out", out)
+    return Run(id, f"Design of {out}", words, 0.0, "running", None, None, "", 0)
 
 
 def test_a_log_that_is_being_written_is_read_up_to_its_last_whole_line(tmp_path: Path):

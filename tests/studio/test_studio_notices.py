@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from deepstorm3d.errors import InputError
+from deepstorm3d.errors import InputError, NameTaken
 from deepstorm3d.studio.parts.notices import explained
 
 
@@ -30,3 +30,11 @@ def test_a_full_disk_and_a_file_that_may_not_be_written_are_told_plainly():
 
 def test_a_fault_of_the_program_says_so():
     assert "please report it: KeyError: 'a'" in explained(KeyError("a"))
+
+
+def test_no_value_of_python_is_named_where_a_sentence_needs_one():
+    assert (
+        explained(InputError("go on with `resume=True`, or delete it")) == "go on with 'Resume', or delete it"
+    )
+    taken = NameTaken("a.npy exists", "choose another name, or allow it to be replaced (`overwrite=True`)")
+    assert explained(taken) == "a.npy exists; choose another name, or delete it"

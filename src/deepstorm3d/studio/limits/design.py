@@ -136,21 +136,42 @@ class DesignLook:
         self.settings.check()
         out = self._shelf.folder / self.settings.out
         claim_name(out, overwrite=False)
+        if (kept := DesignRun(out).checkpoint).exists():
+            raise InputError(
+                f"{kept.name} holds an unfinished run",
+                "press 'Resume' where it is shown, choose another name, or delete the file",
+            )
         DesignRun(out).check(resume=False)
         self.run = self._shelf.start(self.settings.arguments(source), f"Design of {self.settings.out}")
         self.watch(out, experiment)
 
-    def stop(self) -> None:
-        """Ask the run to stop at a point from which it can go on."""
-        if self.run is not None:
-            self._shelf.stop(self.run.id)
+    def run_of(self, out: str) -> Run | None:
+        """The newest run that designs this mask (relative to the studio's folder); None: there is none."""
+        return self._run_of(DesignRun(self._shelf.folder / out)) if out else None
+
+    def place_of(self, out: str) -> Path:
+        """Where this mask file lies, relative to the studio's folder."""
+        return self._shelf.folder / out
+
+    def others(self, out: str) -> tuple[Run, ...]:
+        """The designs of other masks that are at work."""
+        own = self.run_of(out)
+        found = (run for run in self._shelf.runs() if run.alive and run.arguments[0] == "design-psf")
+        return tuple(run for run in found if own is None or run.id != own.id)
+
+    def stop(self, out: str) -> None:
+        """Ask the design of this mask to stop at a point from which it can go on; no other is touched."""
+        run = self.run_of(out)
+        if run is not None:
+            self._shelf.stop(run.id)
             self.look()
 
-    def resume(self) -> None:
-        """Go on with a run that was stopped.  Raises InputError where there is none."""
-        if self.run is None:
-            raise InputError("there is no design to go on with")
-        self.run = self._shelf.resume(self.run.id)
+    def resume(self, out: str) -> None:
+        """Go on with the design of this mask.  Raises InputError where there is none; no other is touched."""
+        run = self.run_of(out)
+        if run is None:
+            raise InputError(f"there is no design of {out or 'a mask without a name'} to go on with")
+        self._shelf.resume(run.id)
         self.look()
 
     def watch(self, out: Path, experiment: Experiment) -> None:

@@ -77,16 +77,17 @@ class DesignPanel:
             ui.button("Start", on_click=guarded(self._begin)).props(
                 "unelevated dense no-caps data-test=design-start"
             ).classes("col")
-            self.stop = ui.button("Stop", on_click=guarded(self.look.stop)).props(
+            self.stop = ui.button("Stop", on_click=guarded(lambda: self.look.stop(self._named))).props(
                 "outline dense no-caps data-test=design-stop"
             )
-            self.resume = ui.button("Resume", on_click=guarded(self.look.resume)).props(
+            self.resume = ui.button("Resume", on_click=guarded(self._resume)).props(
                 "outline dense no-caps data-test=design-resume"
             )
         ui.button("Watch the mask named above", on_click=guarded(self._watch)).props(
             "flat dense no-caps size=sm"
         ).tooltip("Look at what a design has written beside this file, also one that was started elsewhere")
         self.state = ui.label().classes("ds-words").props("data-test=design-state")
+        self.others = ui.label().classes("ds-words ds-doubt").props("data-test=design-others")
         self.problem = ui.label().classes("ds-error").props("data-test=design-problem")
         self.warned = ui.label().classes("ds-words ds-doubt").props("data-test=design-warned")
 
@@ -139,6 +140,16 @@ class DesignPanel:
         limits = self.desk.limits
         self.look.start(limits.source, limits.experiment)
 
+    def _resume(self) -> None:
+        self.look.resume(self._named)
+        if self.look.watched != self.desk.folder.path(self._named):
+            self._watch()
+
+    @property
+    def _named(self) -> str:
+        """The mask file that the form of this window names."""
+        return (self.out.value or "").strip()
+
     def _watch(self) -> None:
         self._enter()
         self.look.watch(self.desk.folder.path(self.look.settings.out), self.desk.limits.experiment)
@@ -146,7 +157,8 @@ class DesignPanel:
     # What is shown.
 
     def _refresh(self) -> None:
-        look, shown, run = self.look, self.look.shown, self.look.run
+        look, shown = self.look, self.look.shown
+        run = look.run_of(self._named)
         self._refresh_run()
         error = look.error
         self.problem.set_text(explained(error) if error is not None else run.reason if run is not None else "")
@@ -185,7 +197,8 @@ class DesignPanel:
         self.chart.update()
 
     def _refresh_run(self) -> None:
-        run = self.look.run
+        run = self.look.run_of(self._named)
+        self.others.set_text(self._told_of_others())
         self.stop.set_visibility(run is not None and run.alive)
         self.resume.set_visibility(run is not None and run.resumable)
         self.progress.set_visibility(run is not None and run.alive)
@@ -202,6 +215,17 @@ class DesignPanel:
             if run.told.note:
                 words.append(run.told.note)
         self.state.set_text(" · ".join(words))
+
+    def _told_of_others(self) -> str:
+        """Which other mask is drawn, and which others are being designed."""
+        watched, told = self.look.watched, []
+        if watched is not None and watched != self.look.place_of(self._named):
+            shown = self.desk.folder.shown(watched)
+            told.append(f"What is drawn is the design of {shown}, not of the mask named above.")
+        titles = [str(run.output) for run in self.look.others(self._named)]
+        if titles:
+            told.append(f"Also at work: {', '.join(titles)} (in Train and run, or enter its name above).")
+        return " ".join(told)
 
 
 def _duration(seconds: float) -> str:

@@ -12,11 +12,18 @@ from typing import Any, Literal
 
 from nicegui import ui
 
-from ...errors import InputError, Interrupted
+from ...errors import InputError, Interrupted, NameTaken
 
 __all__ = ["explained", "guarded", "say", "told", "without_names"]
 
 
+# What arguments with a value, which a sentence needs, are called on the page.
+_ON_THE_PAGE = {
+    "resume=True": "'Resume'",
+    "over_frames=True": "a fit over frames",
+    "over_frames=False": "every frame by itself",
+    "overwrite=True": "'replace files that exist'",
+}
 # How long a notice of something wrong stays, ms.
 _SLOW_MS = 12_000
 # And another, ms.
@@ -32,6 +39,9 @@ def say(text: str, kind: Literal["info", "positive", "warning", "negative"] = "i
 
 def explained(error: BaseException) -> str:
     """An error in words for the user."""
+    if isinstance(error, NameTaken):
+        # Not every form can replace a file.
+        return f"{without_names(error.what)}; choose another name, or delete it"
     if isinstance(error, InputError):
         return without_names(str(error))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -46,7 +56,8 @@ def without_names(text: str) -> str:
 
     On the page they are fields with names of their own.
     """
-    return re.sub(r" ?\(`[^`]*`[^()`]*\)", "", text).replace("`", "")
+    short = re.sub(r" ?\(`[^`]*`[^()`]*\)", "", text)
+    return re.sub(r"`([^`]*)`", lambda named: _ON_THE_PAGE.get(named[1], named[1]), short)
 
 
 @contextmanager
