@@ -6,6 +6,7 @@ import doctest
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -305,6 +306,24 @@ def test_masks_are_compared_by_name_from_arrays_and_files(tmp_path: Path):
     sigma = {each.name: each.depth.sigma_nm for each in report.masks}
     np.testing.assert_allclose(sigma["own"], sigma["set-up"], rtol=1e-3)
     assert not np.allclose(sigma["flat"], sigma["own"], rtol=0.1)
+
+
+def test_masks_go_by_the_names_that_the_command_knows():
+    setup = ds.preset("quickstart").with_(mask={"kind": "astigmatic"})
+    phase = ds.mask(setup.with_(mask={"kind": "tetrapod"}))
+    sweep = Sweep(depths=3, photons=(1e3,), background=(10,), emitters=(1,), molecules=4)
+    one, other = ds.limit(setup, {"name": "tetrapod", "array": phase}, sweep=sweep).masks
+    np.testing.assert_array_equal(one.depth.sigma_nm, other.depth.sigma_nm)
+    light: dict[str, Any] = {"photons": 1000, "background": 10}
+    for ask in (
+        lambda mask: ds.psf(setup, [0.5], mask=mask),
+        lambda mask: ds.crlb(setup, [[3, 3, 1]], **light, mask=mask),
+    ):
+        np.testing.assert_array_equal(ask("tetrapod"), ask(phase))
+        with pytest.raises(
+            ds.InputError, match=r"no mask 'tetrapodd'; there are: .*tetrapod.*, or give a file"
+        ):
+            ask("tetrapodd")
 
 
 def test_a_mask_designed_in_memory_is_better_than_its_start(small_design: ds.Experiment):

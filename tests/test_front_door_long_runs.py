@@ -13,6 +13,7 @@ import torch
 
 import deepstorm3d as ds
 from deepstorm3d.field import Field
+from deepstorm3d.watch import SILENT, Named, Part, Quiet, Silent
 
 FOUND = ds.Localizations.proposals(torch.rand(5, 3), torch.arange(5), torch.ones(5))
 TRUTH = ds.Emitters(FOUND.xyz, FOUND.frame, torch.full((5,), 900.0), torch.arange(5))
@@ -53,3 +54,19 @@ def test_a_run_that_was_never_begun_is_not_begun_by_resume(name: str, in_memory:
     with pytest.raises(ds.InputError, match=r"nothing to resume.*leave out `resume`"):
         function(out=None if in_memory else tmp_path / file, resume=True, **given)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_silent_watcher_stops_every_work_from_within_and_from_outside():
+    class Enough(Silent):
+        def progress(self, done: int, total: int, note: str = "") -> None:
+            self.stopped = done >= 1
+
+    assert not Enough().stopped
+    with pytest.raises(ds.Interrupted):
+        ds.limit("quickstart", watch=Enough())
+    pressed = Silent()
+    pressed.stopped = True
+    for part in (Part(pressed, 0, 1, 1), Quiet(pressed), Named(pressed, "one")):
+        with pytest.raises(ds.Interrupted):
+            ds.limit("quickstart", watch=part)
+    assert not SILENT.stopped and not Silent().stopped

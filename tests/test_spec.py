@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError, model_validator
 
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.presets import PRESETS
+from deepstorm3d.experiment.presets import preset as ds_preset
 from deepstorm3d.spec import Spec, label_of, quantity, set_by_path, spec_from_mapping, to_yaml
 
 
@@ -201,3 +204,49 @@ def test_a_record_made_by_its_name_refuses_arguments_in_the_words_of_a_file() ->
         with pytest.raises(InputError, match=rf"{kind.__name__} is not valid:") as refused:
             kind(no_such_key=1)  # pyright: ignore[reportCallIssue]
         assert "no_such_key: no such key" in str(refused.value) and "pydantic" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [("wavelength", True), ("margin", [0, False]), ("table", {3: True}), ("places", {"main": {"low": True}})],
+)
+def test_a_switch_is_no_number(key: str, wrong: Any) -> None:
+    assert "must be a number, not true or false" in complaint({key: wrong})
+
+
+def test_a_switch_is_taken_where_there_is_one() -> None:
+    assert spec_from_mapping(Whole, {"always": False}).always is False
+
+    class Mixed(Spec):
+        either_way: bool | float = quantity(1.5, "", "a number, or whether there is one")
+        within: dict[str, Whole] | float = quantity(0.0, "", "records have switches of their own")
+
+    mixed = Mixed(either_way=True, within={"a": Whole(always=False)})
+    assert mixed.either_way is True
+    assert spec_from_mapping(Mixed, mixed.to_mapping()) == mixed
+
+
+def test_no_number_of_any_built_in_experiment_can_be_a_switch() -> None:
+    """Every number that stands in the file of a preset, wherever it stands, is refused as true.
+
+    All but the version of the format, which is compared and not reckoned with.
+    """
+    for name in PRESETS:
+        whole = ds_preset(name).to_mapping()
+        del whole["format_version"]
+        for path in numbers_in(whole):
+            mapping = yaml.safe_load(yaml.safe_dump(whole))
+            here = mapping
+            for key in path[:-1]:
+                here = here[key]
+            here[path[-1]] = True
+            with pytest.raises(InputError):
+                spec_from_mapping(Experiment, mapping)
+
+
+def numbers_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where the numbers of a mapping stand."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return [found for key, part in items for found in numbers_in(part, (*path, key))]
+    return [path] if isinstance(value, int | float) and not isinstance(value, bool) else []

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from .complaints import either, given, meant, told
 from .errors import InputError
@@ -55,6 +56,18 @@ class Spec(BaseModel, metaclass=_Told):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_switches(cls, values: Any) -> Any:
+        """A number is no switch: pydantic would read ``gain: true`` as a gain of 1."""
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            field = cls.model_fields.get(name)
+            if field is not None and _has_switch(value) and _numbers_alone(field.annotation):
+                raise PydanticCustomError(
+                    "switch", "{name} must be a number, not true or false", {"name": name}
+                )
+        return values
+
     def with_(self, **changes: Any) -> Self:
         """A new record with some values changed, validated again; this one stays as it is.
 
@@ -76,6 +89,26 @@ def quantity(default: Any, unit: str, doc: str, *, label: str = "", **limits: An
     limits: pydantic's gt, ge, lt, le, min_length, …
     """
     return Field(default, title=label or None, description=doc, json_schema_extra={"unit": unit}, **limits)
+
+
+def _has_switch(value: Any) -> bool:
+    """Whether a value is true or false, or holds one in brackets or behind a key."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return isinstance(value, bool) or (isinstance(value, (list, tuple)) and any(map(_has_switch, value)))
+
+
+def _numbers_alone(annotation: Any) -> bool:
+    """Whether a field takes numbers, also several, and neither a switch nor a record, which may hold one."""
+    types = set(_types_in(annotation))
+    records = any(isinstance(each, type) and issubclass(each, BaseModel) for each in types)
+    return not types.isdisjoint((float, int)) and not records and types.isdisjoint((bool, Any))
+
+
+def _types_in(annotation: Any) -> list[Any]:
+    """The plain types of which an annotation is made."""
+    parts = getattr(annotation, "__args__", ())
+    return [each for part in parts for each in _types_in(part)] if parts else [annotation]
 
 
 def spec_from_mapping(kind: type[SpecType], mapping: Mapping[str, Any], *, source: str = "config") -> SpecType:

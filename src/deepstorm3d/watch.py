@@ -5,6 +5,8 @@ Every long function takes ``watch: Watcher = SILENT``. A watcher has three membe
     class Printed(Silent):
         def progress(self, done, total, note=""):
             print(f"{done} of {total} {note}")
+
+Where its ``stopped`` is set to True, there or from another thread, the work ends.
 """
 
 from __future__ import annotations
@@ -35,7 +37,10 @@ class Watcher(Protocol):
 
 
 class Silent(Watcher):
-    """Watches nothing and never stops the work; a base for watchers that need only some of the members."""
+    """Watches nothing, and stops the work where ``stopped`` is set; a base for watchers that need only some of
+    the members."""
+
+    _stopped = False
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Nobody is told."""
@@ -45,8 +50,12 @@ class Silent(Watcher):
 
     @property
     def stopped(self) -> bool:
-        """Never."""
-        return False
+        """False until it is set."""
+        return self._stopped
+
+    @stopped.setter
+    def stopped(self, stopped: bool) -> None:
+        self._stopped = stopped
 
 
 SILENT: Watcher = Silent()
@@ -97,10 +106,16 @@ class Part(Watcher):
 
 
 @dataclass(frozen=True)
-class Quiet(Silent):
+class Quiet(Watcher):
     """Tells the watcher of the whole nothing of this part, and asks it whether to stop."""
 
     watch: Watcher
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Nobody is told."""
+
+    def message(self, text: str) -> None:
+        """Nobody is told."""
 
     @property
     def stopped(self) -> bool:

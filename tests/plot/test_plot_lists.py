@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,23 +66,42 @@ def test_hue_means_depth_only_where_it_is_asked_for():
         assert (np.ptp(rgb, axis=-1).max() > 0.1) == coloured
 
 
+def assert_numbers_apart(figure: Any) -> None:
+    """No number along any axis of a figure stands over its neighbour."""
+    figure.draw_without_rendering()
+    for axes in (axes for above in figure.axes for axes in (above, *above.child_axes)):
+        for axis, limits, near, far, gap in (
+            (axes.xaxis, axes.get_xlim(), "x0", "x1", 4),
+            (axes.yaxis, axes.get_ylim(), "y0", "y1", 0),
+        ):
+            low, high = sorted(limits)
+            shown = [
+                tick.label1.get_window_extent()
+                for tick in axis.get_major_ticks()
+                if low <= tick.get_loc() <= high and tick.label1.get_text() and tick.label1.get_visible()
+            ]
+            shown.sort(key=lambda box, near=near: getattr(box, near))
+            assert all(
+                getattr(one, far) + gap < getattr(next_, near) for one, next_ in itertools.pairwise(shown)
+            )
+
+
 @pytest.mark.parametrize("depth_um", [0.4, 1.2, 3.7])
 @pytest.mark.parametrize("side_um", [2.0, 6.0, 40.0])
 def test_the_numbers_of_an_axis_do_not_touch(side_um: float, depth_um: float):
     generator = torch.Generator().manual_seed(2)
     xyz = torch.rand(200, 3, generator=generator) * torch.tensor([side_um, side_um, depth_um])
-    figure = plot.rendering(rows(xyz), pixel_nm=side_um * 10)
-    figure.draw_without_rendering()
-    strips = [axes for above in figure.axes for axes in (above, *above.child_axes)]
-    for axes in strips:
-        low, high = sorted(axes.get_xlim())
-        shown = [
-            tick.label1.get_window_extent()
-            for tick in axes.xaxis.get_major_ticks()
-            if low <= tick.get_loc() <= high and tick.label1.get_text() and tick.label1.get_visible()
-        ]
-        shown.sort(key=lambda box: box.x0)
-        assert all(left.x1 + 4 < right.x0 for left, right in itertools.pairwise(shown))
+    assert_numbers_apart(plot.rendering(rows(xyz), pixel_nm=side_um * 10))
+
+
+@pytest.mark.parametrize("field_um", [(8.0, 0.6), (40.0, 5.0), (3.0, 1.2)])
+def test_the_numbers_do_not_touch_in_a_shallow_field(field_um: tuple[float, float]):
+    width, height = field_um
+    generator = torch.Generator().manual_seed(3)
+    found = rows(torch.rand(200, 3, generator=generator) * torch.tensor([width, height, 1.6]) + 2.0)
+    pixel_nm = 10 * max(field_um)
+    assert_numbers_apart(plot.rendering(found, pixel_nm=pixel_nm))
+    assert_numbers_apart(plot.section(found, "z", between_um=(2.5, 3.0), pixel_nm=pixel_nm))
 
 
 def test_a_rendering_is_light_on_black_ground():

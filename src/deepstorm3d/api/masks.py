@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..devices import chosen_device
 from ..errors import InputError, Interrupted
+from ..experiment.configure import phase_of
 from ..experiment.experiment import Experiment
 from ..experiment.light_patch import patch_for_light
 from ..experiment.limits import LimitReport
@@ -37,7 +38,7 @@ from .running import claim_run
 __all__ = ["crlb", "design_mask", "limit", "mask", "psf"]
 
 AMask = NDArray[Any] | Tensor | str | PathLike[str]
-"""Phase (h, w) in radians, or the file that holds it."""
+"""Phase (h, w) in radians, the file that holds it, or the name of a kind of mask ("tetrapod")."""
 # No objective reaches so deep.
 _FAR_UM = 300.0
 # By so much a depth in float32 may lie beyond the planes of a measured PSF.
@@ -82,8 +83,8 @@ def psf(
     experiment : Experiment, name of a preset, or path
     z_um : sequence
         Depths in the sample, µm from the coverslip.
-    mask : array or path
-        Another phase than the experiment's, rad (no complex field: its ``numpy.angle``).
+    mask : array, path or name of a kind
+        Another phase than the experiment's, rad (no complex field: its ``numpy.angle``), or "tetrapod".
 
     Returns
     -------
@@ -136,8 +137,8 @@ def crlb(
         Positions, µm.
     photons, background : number or (N,) array
         Photons of each molecule, and photons per pixel under it, above 0.
-    mask : array or path
-        Another phase than the experiment's, rad.
+    mask : array, path or name of a kind
+        Another phase than the experiment's, rad, or "tetrapod".
 
     Returns
     -------
@@ -203,8 +204,8 @@ def limit(
     ----------
     experiment : Experiment, name of a preset, or path
     masks : mapping
-        Name and phase (array or path) of each mask; None for the experiment's own, which is taken alone where
-        nothing is given.
+        Name and phase of each mask (array, path, or the name of a kind: "tetrapod"); None for the experiment's
+        own, which is taken alone where nothing is given.
     scene : str
         Gives depth range, blur, border, median photons and mean background; the first where left out.
     photons, background : float
@@ -223,9 +224,10 @@ def limit(
     InputError
         Where a mask is no phase (`read_mask`) or does not fit the microscope, naming it.
     """
-    given = None if masks is None else _named_phases(masks)
+    setup = as_experiment(experiment)
+    given = None if masks is None else _named_phases(setup, masks)
     return limits_of(
-        as_experiment(experiment),
+        setup,
         given,
         scene=scene,
         photons=photons,
@@ -311,21 +313,21 @@ def design_mask(
         return read_mask(path)
 
 
-def _named_phases(masks: Mapping[str, AMask | None]) -> list[tuple[str, Tensor | None]]:
+def _named_phases(experiment: Experiment, masks: Mapping[str, AMask | None]) -> list[tuple[str, Tensor | None]]:
     if not isinstance(masks, Mapping):
         raise InputError(
             f"the masks are a {type(masks).__name__}, but each needs a name",
             'give {"one": phase, "other": file}',
         )
-    return [(name, _phase(phase, f"mask '{name}'")) for name, phase in masks.items()]
+    return [(name, _phase(experiment, phase, f"mask '{name}'")) for name, phase in masks.items()]
 
 
-def _phase(given: AMask | None, name: str = "the array") -> Tensor | None:
-    """The phase (h, w) rad, float32, of an array or a file; raises InputError for an array as for a file."""
+def _phase(experiment: Experiment, given: AMask | None, name: str = "the array") -> Tensor | None:
+    """The phase (h, w) rad, float32, of an array, a file or a kind; raises InputError for all of them alike."""
     if given is None:
         return None
     if isinstance(given, str | PathLike):
-        return torch.as_tensor(read_mask(given)).float()  # pyright: ignore[reportArgumentType]
+        return phase_of(experiment, given)
     array = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
     return torch.as_tensor(checked_phase(array, name)).float()
 
@@ -334,7 +336,7 @@ def _source(experiment: Experiment, phase: AMask | None) -> Any:
     """What the experiment's PSF is made from, through another mask where one is given."""
     if phase is None:
         return psf_source(experiment)
-    return experiment_mask(experiment.with_(mask=FileMask()), phase=_phase(phase))
+    return experiment_mask(experiment.with_(mask=FileMask()), phase=_phase(experiment, phase))
 
 
 def _refuse_depths(setup: Experiment, source: Any, z: Tensor) -> None:

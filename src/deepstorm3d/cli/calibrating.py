@@ -218,7 +218,7 @@ def measure_psf(
     alike = f"; beyond noise they differ by {unlike:.1f} % of the signal" if int(used.sum()) > 1 else ""
     result(
         f"{out}: {int(used.sum())} of {len(used)} beads, {planes} planes of {side} × {side} px for depths of "
-        f"{low:.2f} to {high:.2f} µm{alike}"
+        f"{low:z.2f} to {high:z.2f} µm{alike}"
     )
     for sentence in measured.notes:
         say(sentence)

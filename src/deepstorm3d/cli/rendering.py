@@ -212,7 +212,7 @@ def _stack(locs: Path, out: Path, plane_nm: float, drawing: Drawing, *, overwrit
 def _say(out: Path, drawn: DepthRendering | Section) -> None:
     shallow, deep = drawn.z_range_um
     result(
-        f"{out}: {drawn.localizations} localizations, depth {shallow:.2f} to {deep:.2f} µm, "
+        f"{out}: {drawn.localizations} localizations, depth {shallow:z.2f} to {deep:z.2f} µm, "
         f"{1000 * drawn.pixel_um:g} nm pixels"
     )
 

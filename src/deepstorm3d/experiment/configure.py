@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ..errors import InputError
 from ..io.masks import mask_sha256, read_mask
@@ -17,10 +19,10 @@ from .channel_views import channel_views
 from .experiment import Experiment
 from .files import changed, read_experiment, write_experiment
 from .named_files import with_files_beside, with_files_renamed
-from .optics import psf_source
+from .optics import experiment_mask, psf_source
 from .presets import PRESETS, preset
 
-__all__ = ["configure_experiment", "find_experiment", "path_beside", "with_mask", "with_masks"]
+__all__ = ["configure_experiment", "find_experiment", "path_beside", "phase_of", "with_mask", "with_masks"]
 
 
 def configure_experiment(
@@ -124,6 +126,17 @@ def with_mask(experiment: Experiment, mask: str) -> Experiment:
         kinds = [name for name in MASK_KINDS.names if name != "file"]
         raise InputError(f"there is no mask '{mask}'; there are: {', '.join(kinds)}, or give a file")
     return spec_from_mapping(Experiment, mapping, source=f"mask {mask}")
+
+
+def phase_of(experiment: Experiment, mask: str | PathLike[str]) -> Tensor:
+    """The phase (h, w) rad of a mask file, or of a kind of mask ("tetrapod") as the experiment's microscope
+    takes it.
+
+    Raises InputError as `with_mask`.
+    """
+    if Path(mask).suffix:
+        return torch.from_numpy(read_mask(Path(mask))).float()
+    return experiment_mask(with_mask(experiment, str(mask)))().detach().cpu().float()
 
 
 def with_masks(experiment: Experiment, masks: Sequence[str]) -> Experiment:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..experiment.conditions import LEAST_BACKGROUND, Conditions, scene_conditions
-from ..experiment.configure import with_mask
+from ..experiment.configure import phase_of
 from ..experiment.experiment import Experiment
 from ..experiment.light_patch import LIGHT_OF_BOUNDS, patch_for_light
 from ..experiment.limits import Bounds, LimitReport, MaskLimits
@@ -26,7 +26,7 @@ from ..fitting.information import joint_bounds
 from ..fitting.likelihood import Likelihood
 from ..fitting.linear import LinearImage
 from ..fitting.state import JointState
-from ..io.masks import mask_sha256, read_mask
+from ..io.masks import mask_sha256
 from ..optics.fisher import crlb_of_images
 from ..optics.masks import FileMask
 from ..optics.psf import on_axis
@@ -109,7 +109,7 @@ def masks_to_compare(experiment: Experiment, others: Sequence[str | Path]) -> li
     Raises InputError for what is neither a mask file nor a kind of mask ("tetrapod").
     """
     paths = [Path(other) for other in others]
-    phases = [_phase_of(experiment, path) for path in paths]
+    phases = [phase_of(experiment, path) for path in paths]
     known = Counter(path.name for path in paths)
     # Files of one name in two folders are told apart by their paths.
     names = [path.name if known[path.name] == 1 else str(path) for path in paths]
@@ -127,13 +127,6 @@ def masks_to_compare(experiment: Experiment, others: Sequence[str | Path]) -> li
     if mask_sha256(experiment_mask(experiment)()) in {mask_sha256(phase) for phase in phases}:
         return given
     return [(f"{own} (the experiment's)", None), *given]
-
-
-def _phase_of(experiment: Experiment, mask: Path) -> Tensor:
-    """The phase of a mask file, or of a kind of mask as the experiment's microscope takes it."""
-    if mask.suffix:
-        return torch.from_numpy(read_mask(mask)).float()
-    return experiment_mask(with_mask(experiment, str(mask)))().detach().float()
 
 
 def limit(

@@ -172,7 +172,7 @@ def list_in_box(source: Path, drawing: Drawing, *, watch: Watcher = SILENT) -> L
     box.refuse_wide(table.xyz.double().numpy())
     if not box.inside(table.xyz.double().numpy()).any():
         low, high = (ends.tolist() for ends in (table.xyz.amin(0), table.xyz.amax(0)))
-        extent = ", ".join(f"{axis} {a:.2f} to {b:.2f}" for axis, a, b in zip(AXES, low, high, strict=True))
+        extent = ", ".join(f"{axis} {a:z.2f} to {b:z.2f}" for axis, a, b in zip(AXES, low, high, strict=True))
         in_nm = box.perhaps_in_nm(table.xyz.double().numpy())
         raise InputError(
             f"{source} holds no localization in what is to be drawn; the list spans {extent} µm",

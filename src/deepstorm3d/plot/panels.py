@@ -23,6 +23,7 @@ __all__ = [
     "claim_picture",
     "colour_bar",
     "figure_png",
+    "fit_ticks",
     "new_figure",
     "picture_format",
     "plain_numbers",
@@ -52,8 +53,17 @@ def show_image(axes: Axes, image: Any, edges_um: Extent, title: str, **look: Any
     drawn = axes.imshow(image, extent=(left, right, bottom, top), origin="upper", aspect="equal", **look)
     axes.set(title=title, xlabel="x (µm)", ylabel="y (µm)")
     axes.title.set_fontsize(10)
-    axes.locator_params(nbins=6)
+    fit_ticks(axes, edges_um)
     return drawn
+
+
+def fit_ticks(axes: Axes, edges_um: Extent) -> None:
+    """So few steps along the axes of an image that their numbers do not stand over each other."""
+    left, top, right, bottom = edges_um
+    width, height = right - left, bottom - top
+    # Along the short side of a long image as many as have room there.
+    axes.locator_params(axis="x", nbins="auto" if width < height / 3 else 6)
+    axes.locator_params(axis="y", nbins="auto" if height < width / 3 else 6)
 
 
 def colour_bar(

@@ -173,7 +173,7 @@ def draw_mask_row(axes: Sequence[Axes], psf: MaskedPSF, z_um: tuple[float, float
     depths = torch.linspace(*z_um, _DEPTHS)
     for axis, depth, image in zip(axes[1:], depths.tolist(), patches_at(psf, depths), strict=True):
         _show_spot(axis, image, psf.pixel_um)
-        axis.set_title(f"z = {depth:.2f} µm", fontsize=9)
+        axis.set_title(f"z = {depth:z.2f} µm", fontsize=9)
 
 
 def evolution_animation(

@@ -13,7 +13,7 @@ from ..rendering.colour import depth_colormap, dye_colours
 from ..rendering.sections import Axis, Interval
 from ..rendering.view import Look, View
 from ..rendering.views import DepthRendering, Section
-from .panels import new_figure, scale_bar, show_image
+from .panels import fit_ticks, new_figure, scale_bar, show_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,6 +77,8 @@ def views_figure(rendering: DepthRendering, *, title: str = "") -> Figure:
     below.set(ylabel=_LABELS["z"], aspect=side / depth)
     show_image(beside, rendering.yz.rgb, rendering.yz.edges_um, f"Side view y–z\n{stretched}".strip())
     beside.set(xlabel=_LABELS["z"], ylabel="", aspect=depth / side)
+    # Last: the side views have set the steps of the axes that they share.
+    fit_ticks(above, rendering.xy.edges_um)
     beside.locator_params(axis="x", nbins=_FEW_TICKS)
     corner = figure.add_subplot(grid[1, 1])
     corner.axis("off")

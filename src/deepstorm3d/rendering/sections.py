@@ -79,7 +79,8 @@ class Box:
             ends = [end for end in planes if math.isfinite(end)]
             if max((max(low - end, end - high) for end in ends), default=0.0) > _FAR * max(high - low, 1.0):
                 raise InputError(
-                    f"{axis} from {planes[0]:g} to {planes[1]:g} µm: the list spans {low:.2f} to {high:.2f} µm",
+                    f"{axis} from {planes[0]:g} to {planes[1]:g} µm: the list spans {low:z.2f} to "
+                    f"{high:z.2f} µm",
                     "clipping planes are in µm, not nm",
                 )
 

@@ -196,7 +196,7 @@ def about_positions(positions_um: list[float], low: float, high: float) -> list[
     if widest > _SPACING_UM:
         told.append(f"slices are up to {widest:.2f} µm apart: with 0.05 to 0.2 µm the phase is less ambiguous")
     if len(distinct) < 15:
-        told.append(f"{len(distinct)} slices are few; 20 to 60 between {low:.1f} and {high:.1f} µm are good")
+        told.append(f"{len(distinct)} slices are few; 20 to 60 between {low:z.1f} and {high:z.1f} µm are good")
     return told
 
 
@@ -211,7 +211,7 @@ def about_depths(
     what = "focus" if moves == "objective" else "depth"
     return [
         f"the stack covers {100 * max(seen, 0.0) / (high - low):.0f} % of the depth range {z_um[0]:g} to "
-        f"{z_um[1]:g} µm; beyond, the PSF is a prediction. A stack from {low:.1f} to {high:.1f} µm of {what} "
+        f"{z_um[1]:g} µm; beyond, the PSF is a prediction. A stack from {low:z.1f} to {high:z.1f} µm of {what} "
         "shows all of it"
     ]
 

@@ -69,6 +69,6 @@ def _changes(along: Floats, difference: Floats) -> tuple[str, ...]:
         if abs(slope) > _SIGMAS * error and abs(slope) * (high - low) > _MATTERS_UM:
             told.append(
                 f"the depth offset changes with {name}: by {1000 * slope * (high - low):+.0f} nm from "
-                f"{low:.1f} to {high:.1f} µm (slope {1000 * slope:+.1f} ± {1000 * error:.1f} nm/µm)"
+                f"{low:z.1f} to {high:z.1f} µm (slope {1000 * slope:+.1f} ± {1000 * error:.1f} nm/µm)"
             )
     return tuple(told)
