@@ -270,5 +270,5 @@ class _Heard(Silent):
         self.messages.append(text.removeprefix("warning: "))
 
     @property
-    def stopped(self) -> bool:
+    def stopped(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self.watch.stopped
