@@ -13,7 +13,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from ..watch import Silent
+from ..watch import Silent, Watcher
 from .console import remark, screen
 from .flags import with_flags
 from .interrupt import StopRequest
@@ -47,7 +47,7 @@ REMARKS = _Remarks()
 """For work that is done before a bar would be of use."""
 
 
-class ScreenWatcher(Silent):
+class ScreenWatcher(Watcher):
     """Watches a job for the command line: a bar or lines, and Ctrl-C; a context manager.
 
     unit: what is counted, in the plural;  stoppable: whether the job asks again and again whether to stop: the

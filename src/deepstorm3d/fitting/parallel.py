@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -21,17 +20,9 @@ _ASKED_EVERY_S = 0.5  # how often the watcher is asked whether to stop while no 
 class Stoppable(Silent):
     """Watches one of several works that run at a time: it reports nothing, and stops when all are stopped."""
 
-    def __init__(self) -> None:
-        self._stop = threading.Event()
-
     def stop(self) -> None:
-        """Stop the work."""
-        self._stop.set()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the works were stopped."""
-        return self._stop.is_set()
+        """Stop the works."""
+        self.stopped = True
 
 
 def side_by_side(work: Callable[[int, Watcher], Result], count: int, watch: Watcher) -> list[Result]:

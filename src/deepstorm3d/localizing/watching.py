@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ..watch import Silent, Watcher
+from ..watch import Watcher
 from .excerpt import OpenExcerpt
 
 __all__ = ["BlockWatcher"]
@@ -12,7 +12,7 @@ __all__ = ["BlockWatcher"]
 _REPORT_S = 0.5  # shortest time between two reports, s; the fit reports its progress thousands of times
 
 
-class BlockWatcher(Silent):
+class BlockWatcher(Watcher):
     """Passes the progress within the blocks of a run to the watcher of the run.
 
     watch: of the run;  source: its movie, which may still grow;  done: frame at which the run begins.

@@ -20,7 +20,7 @@ from ...jobs.resolution import measure_resolution
 from ...jobs.track import track_table
 from ...plot.correlations import resolution
 from ...plot.panels import figure_png
-from ...watch import Silent, Watcher
+from ...watch import Watcher
 from .opened import Wanted
 
 __all__ = [
@@ -257,7 +257,7 @@ def _words(command: str, source: Wanted, *more: str) -> Words:
 
 
 @dataclass
-class _Heard(Silent):
+class _Heard(Watcher):
     """Passes on progress, and keeps what was said."""
 
     watch: Watcher
@@ -270,5 +270,5 @@ class _Heard(Silent):
         self.messages.append(text.removeprefix("warning: "))
 
     @property
-    def stopped(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def stopped(self) -> bool:
         return self.watch.stopped
