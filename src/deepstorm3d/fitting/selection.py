@@ -35,7 +35,7 @@ _DIM_PENALTIES = 2.0
 DIVIDING_ROUNDS = 2  # largest number of rounds in which molecules are divided
 # Largest number of steps of the first fit of a list that is completed next: doubles that lose their light step
 # by step are removed sooner than they are fitted.
-_FIRST_STEPS = 8
+_FIRST_STEPS = 5
 # Share of a list that is few to be added in a round: of up to 33 molecules, none.
 _FEW_ADDED = 0.03
 _PRUNING_ROUNDS = 12  # largest number of rounds in which molecules are removed
