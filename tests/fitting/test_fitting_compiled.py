@@ -159,6 +159,15 @@ def test_bounds_are_those_of_pytorch(made: Scene, monkeypatch: pytest.MonkeyPatc
     torch.testing.assert_close(photons, expected[:, 3], rtol=2e-2, atol=0)
 
 
+def test_a_fit_tells_the_bounds_of_the_photons_at_its_end(made: Scene) -> None:
+    model, likelihood = FrameModel(made.psf, made.background, BOUNDS, Effort()), uneven(made)
+    fitted = model.fit(made.state, likelihood, photon_sigma=True)
+    expected = model.photon_bounds(fitted.state, likelihood)
+    assert fitted.photon_sigma is not None
+    torch.testing.assert_close(fitted.photon_sigma, expected, rtol=2e-2, atol=0)
+    assert model.fit(made.state, likelihood).photon_sigma is None
+
+
 def test_photometry_solves_the_same_equations(monkeypatch: pytest.MonkeyPatch) -> None:
     made = single(10, 2)
     frames, state = made.noisy(2).frames, made.state

@@ -52,7 +52,7 @@ def test_a_missing_molecule_is_proposed_where_it_is() -> None:
     truth = scene(5, 2, seed=1)
     likelihood = truth.noisy()
     state = truth.state.rows(torch.arange(5) != 3)
-    changes = proposer(truth).missing(state, linear(truth, state), likelihood, PRICE)
+    changes = proposer(truth).missing(state, linear(truth, state).image, likelihood, PRICE)
     assert changes.frame.tolist() == [int(truth.state.frame[3])]
     assert changes.gone.tolist() == []
     assert changes.more.tolist() == [1]
@@ -65,7 +65,7 @@ def test_a_proposed_molecule_brings_a_blur_where_the_others_have_one() -> None:
     truth = scene(4, 1, blur=True, seed=1)
     likelihood = truth.noisy()
     state = truth.state.rows(torch.arange(4) != 2)
-    changes = proposer(truth).missing(state, linear(truth, state), likelihood, PRICE)
+    changes = proposer(truth).missing(state, linear(truth, state).image, likelihood, PRICE)
     assert changes.new.blur_px is not None
     assert changes.new.blur_px.shape == (1,)
     assert bool(((changes.new.blur_px >= 0.75) & (changes.new.blur_px <= 1.25)).all())
@@ -76,8 +76,8 @@ def test_nothing_is_proposed_where_the_list_is_complete() -> None:
     likelihood = truth.noisy()
     state = refine(truth.psf, truth.state, likelihood, truth.background, Bounds(DEPTH)).state
     image = linear(truth, state)
-    for propose in (proposer(truth).missing, proposer(truth).divided):
-        assert not len(propose(state, image, likelihood, PRICE))
+    assert not len(proposer(truth).missing(state, image.image, likelihood, PRICE))
+    assert not len(proposer(truth).divided(state, image, likelihood, PRICE))
 
 
 def nearest_to(truth: Tensor, found: Tensor) -> float:

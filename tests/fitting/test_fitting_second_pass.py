@@ -65,7 +65,7 @@ def seeing(xyz: Tensor, asked: list[Tensor] | None = None) -> Callable[[Tensor, 
 def test_a_search_that_is_stuck_goes_on() -> None:
     """The list ends with a lower cost than the truth has, which the search alone does not reach."""
     freed = 0
-    for seed in range(20):  # which ones are stuck depends on the rounding of the processor
+    for seed in range(40):  # which ones are stuck depends on the rounding of the processor
         truth, likelihood, selector, found = stuck(seed)
         least = selector.cost(selector.model.fit(truth.state, likelihood))
         if float(selector.cost(found)) <= float(least) + selector.price:
@@ -80,7 +80,7 @@ def test_a_search_that_is_stuck_goes_on() -> None:
         freed += 1
         if freed == 3:
             return
-    raise AssertionError(f"{freed} of 20 searches were stuck and went on, three are needed")
+    raise AssertionError(f"{freed} of 40 searches were stuck and went on, three are needed")
 
 
 def test_what_the_network_sees_wrongly_raises_no_cost() -> None:
@@ -177,7 +177,13 @@ def test_the_network_is_told_which_frame_of_all_it_is_shown() -> None:
 def test_a_gpu_asks_the_network_again_too(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in ((passes, "_PASSES"), (exchange, "_ROUNDS"), (selection, "_PRUNING_ROUNDS")):
         monkeypatch.setattr(module, name, 1)
-    truth, likelihood, _, found = stuck(4)
+    # Which searches are stuck depends on the rounding of the processor.
+    assert any(a_gpu_goes_on(seed) for seed in range(8))
+
+
+def a_gpu_goes_on(seed: int) -> bool:
+    """Whether passes on a GPU lower the cost of a search by more than the price of a molecule."""
+    truth, likelihood, _, found = stuck(seed)
     columns = {each.name: getattr(found.state, each.name) for each in fields(found.state)}
     there = {name: column.to("cuda") for name, column in columns.items() if column is not None}
     start = Refined(JointState(**there), found.deviance.to("cuda"), found.settled.to("cuda"))
@@ -187,4 +193,4 @@ def test_a_gpu_asks_the_network_again_too(monkeypatch: pytest.MonkeyPatch) -> No
     selector = selector_of(replace(truth, psf=psf, background=surface, state=start.state))
     end = Passes(selector, SecondPass(seeing(truth.state.xyz + 0.02), 20.0))(start, light, rounds=1)
     assert end.state.xyz.is_cuda
-    assert float(selector.cost(end)) < float(selector.cost(start)) - selector.price
+    return float(selector.cost(end)) < float(selector.cost(start)) - selector.price

@@ -185,3 +185,40 @@ def test_ranks_that_are_remembered_are_those_of_molecules_that_nothing_has_chang
     # A fit of the whole frame changes every molecule.
     again = selector.model.fit(found.state, likelihood)
     assert again.state.rank is not None and bool(again.state.rank.isnan().all())
+
+
+def test_ranks_come_from_the_fit_of_the_whole_frame_where_it_knows_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    truth = scene(36, 1, seed=12, size=BIG, dtype=torch.float32)
+    likelihood, selector = truth.noisy(5), selector_of(truth)
+    fitted = selector.model.fit(
+        start_with(truth, likelihood, without=[], false=4).state, likelihood, photon_sigma=True
+    )
+    monkeypatch.setattr(selection, "_PRUNING_ROUNDS", 0)
+    told = selector.pruned(fitted, likelihood).state.rank
+    asked = selector.ranks(selector.model, replace(fitted.state, rank=None), likelihood)
+    assert told is not None
+    # It is that before the last step, which differs most for molecules that are not there.
+    there = asked > 3
+    assert 30 < int(there.sum()) < 40
+    torch.testing.assert_close(told[there], asked[there], rtol=0.25, atol=0)
+    assert float(told[asked < 1].max()) < 1.3  # they are tried
+    assert fitted.photon_sigma is not None
+    # Where the fit does not know it, it is computed.
+    unknown = replace(fitted, photon_sigma=torch.full_like(fitted.photon_sigma, torch.nan))
+    told = selector.pruned(unknown, likelihood).state.rank
+    assert told is not None and bool(told.isnan().all())
+
+
+def test_what_a_fit_knows_of_photons_is_that_of_its_own_frames() -> None:
+    truth = scene(12, 2, seed=3, size=BIG, dtype=torch.float32)
+    likelihood, model = truth.noisy(5), selector_of(truth).model
+    fitted = model.fit(truth.state, likelihood, photon_sigma=True)
+    other = model.fit(truth.state, likelihood)
+    nothing, both = torch.arange(0), torch.arange(2)
+    assert fitted.replaced(nothing, other.select(nothing)).photon_sigma is fitted.photon_sigma
+    assert other.replaced(both, fitted).photon_sigma is fitted.photon_sigma
+    assert fitted.replaced(both, other).photon_sigma is None
+    assert fitted.replaced(torch.tensor([1]), other.select(torch.tensor([1]))).photon_sigma is None
+    assert fitted.select(torch.tensor([0])).photon_sigma is None

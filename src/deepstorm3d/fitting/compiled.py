@@ -113,8 +113,10 @@ def climbed(
     background: SplineBackground,
     bounds: Bounds,
     effort: Effort,
-) -> tuple[JointState, Tensor, Tensor]:
-    """The state after the fit of every frame, its deviance (B,) and whether it converged (B,).
+) -> tuple[JointState, Tensor, Tensor, Tensor | None]:
+    """The state after the fit of every frame, its deviance (B,), whether it converged (B,), σ of photons (N,).
+
+    This one only if the effort asks for it; NaN in frames where it could not be computed.
 
     No frame may have more than `MOST_UNKNOWNS` unknowns.
     """
@@ -129,11 +131,12 @@ def climbed(
         : 4 if start.blur_px is None else 5
     ]
     deviance, settled = np.empty(len(likelihood)), np.empty(len(likelihood), bool)
+    sigma = np.empty(len(start) if effort.photon_sigma else 0)
     for frame, rows in rows_of_frames(start.frame, len(likelihood)):
         advance(effort.watch)
         deviance[frame], settled[frame], _ = climb(
             spline, scenes[frame], some_of(molecules, rows), coefficients[frame], limits,
-            effort.iterations, effort.settled,
+            effort.iterations, effort.settled, sigma[rows],
         )  # fmt: skip
     found = torch.from_numpy(molecules.places).to(start.xyz)
     state = replace(
@@ -143,7 +146,8 @@ def climbed(
         coefficients=torch.from_numpy(coefficients).to(start.coefficients),
         blur_px=None if start.blur_px is None else found[:, 4].contiguous(),
     )
-    return state, torch.from_numpy(deviance), torch.from_numpy(settled)
+    photons = torch.from_numpy(sigma).to(start.photons) if effort.photon_sigma else None
+    return state, torch.from_numpy(deviance), torch.from_numpy(settled), photons
 
 
 def slopes_of(values: Tensor, assembly: Assembly) -> Slopes:

@@ -36,11 +36,22 @@ class FrameModel:
     _linear: list[Any] = field(default_factory=list, repr=False, compare=False)
     _image: list[Any] = field(default_factory=list, repr=False, compare=False)
 
-    def fit(self, state: JointState, likelihood: Likelihood, steps: int | None = None) -> Refined:
-        """The most likely state, beginning with this one;  steps: largest number (None: as the effort says)."""
+    def fit(
+        self,
+        state: JointState,
+        likelihood: Likelihood,
+        steps: int | None = None,
+        *,
+        photon_sigma: bool = False,
+    ) -> Refined:
+        """The most likely state, beginning with this one.
+
+        steps: largest number (None: as the effort says);  photon_sigma: whether it is wanted (`Effort`).
+        """
         if state.refused is not None:
             state = state.anew()
-        effort = self.effort if steps is None else replace(self.effort, iterations=steps)
+        most = self.effort.iterations if steps is None else steps
+        effort = replace(self.effort, iterations=most, photon_sigma=photon_sigma)
         return refine(self.psf, state, likelihood, self.surface, self.bounds, effort)
 
     def linear(self, state: JointState, likelihood: Likelihood) -> LinearImage:

@@ -218,8 +218,9 @@ class JointFit:
         fine = self._surface(likelihood, self.spacing_px)
         same = fine.gram_solve(fine.adjoint(coarse.surface(best.state.coefficients)))
         selector = replace(selector, model=self._model(fine))
-        fitted = selector.model.fit(replace(best.state, coefficients=same), likelihood)
-        if self.rounds:
+        start, rounds = replace(best.state, coefficients=same), self.rounds
+        fitted = selector.model.fit(start, likelihood, photon_sigma=rounds > 0)
+        if rounds:
             fitted = selector.pruned(fitted, likelihood)
             far = misfit_of_frames(likelihood, fitted.deviance) > FAR
             fitted = selector.sure(fitted, likelihood, far)

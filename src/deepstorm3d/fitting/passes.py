@@ -91,7 +91,7 @@ class Passes:
         if not len(some):
             return now, gained
         light, part = likelihood.select(some), now.select(some)
-        other = select.pruned(select.model.fit(seen.select(some), light), light)
+        other = select.pruned(select.model.fit(seen.select(some), light, photon_sigma=True), light)
         worse = (select.cost(other) >= select.cost(part)).nonzero()[:, 0]
         base, rest = other.replaced(worse, part.select(worse)), part.replaced(worse, other.select(worse))
         mixed = exchanged(select, base, rest, light)
@@ -105,6 +105,6 @@ class Passes:
         if not len(frames):
             return start
         select, light, part = self.selector, likelihood.select(frames), start.select(frames)
-        part = select.extended(part, light, select.propose.missing, rounds)
-        part = select.extended(part, light, select.propose.divided, min(rounds, DIVIDING_ROUNDS))
+        part = select.extended(part, light, select.missing, rounds)
+        part = select.extended(part, light, select.divided, min(rounds, DIVIDING_ROUNDS))
         return start.replaced(frames, part)

@@ -69,33 +69,34 @@ class Proposer:
     def _window_fit(self) -> WindowFit:
         return WindowFit(self.psf, self.bounds, Effort(_ITERATIONS, _SETTLED, watch=self.watch))
 
-    def missing(self, state: JointState, linear: LinearImage, likelihood: Likelihood, price: float) -> Changes:
+    def missing(self, state: JointState, image: Tensor, likelihood: Likelihood, price: float) -> Changes:
         """Molecules to add where the residual shows light, those that are likely to bring their price.
 
-        linear: the image linearized around the state;  price: penalty for one molecule, the decrease of the
-        deviance that it must bring.
+        image: (B, H, W), expected for the state;  price: penalty for one molecule, the decrease of the deviance
+        that it must bring.
         """
         found = self.search.search(
-            likelihood.score(linear.image),
-            likelihood.information(linear.image),
-            price * misfit_everywhere(likelihood, linear.image),
+            likelihood.score(image),
+            likelihood.information(image),
+            price * misfit_everywhere(likelihood, image),
             apart_px=_APART_PX,
             most=self.at_once,
         )
         if not len(found.frame):
             return _nothing(state)
-        windows = Windows.around(found.xyz, found.frame, likelihood, self.psf, linear.image)
+        windows = Windows.around(found.xyz, found.frame, likelihood, self.psf, image)
         blur = None if state.blur_px is None else self._blur(state, len(found.frame))[:, None]
         fitted = self._window_fit(windows, found.xyz[:, None], found.photons[:, None], blur_px=blur)
         gain = windows.likelihood.deviance(torch.zeros_like(windows.likelihood.frames)) - fitted.deviance
-        keep = gain > _SHARE * price * _scatter(likelihood, linear, windows, fitted, found.frame)
+        keep = gain > _SHARE * price * _scatter(likelihood, image, windows, fitted, found.frame)
         return Changes.fitted(fitted.state, found.frame, gain).select(keep)
 
     def divided(self, state: JointState, linear: LinearImage, likelihood: Likelihood, price: float) -> Changes:
         """Molecules to divide that may be two.
 
         Two close molecules fitted as one leave a residual with equal positive and negative parts, in which
-        the matched filter finds little. Arguments are those of `missing`.
+        the matched filter finds little.
+        linear: the image linearized around the state;  the others as in `missing`.
         """
         gain, half = self._division_gains(state, linear, likelihood)
         promising = gain > _SHARE * price
@@ -107,7 +108,7 @@ class Proposer:
         windows = Windows.around(state.xyz[rows], state.frame[rows], likelihood, self.psf, linear.image)
         fitted = self._twins(state, linear, windows, rows, half[rows])
         gain = windows.likelihood.deviance(torch.zeros_like(windows.likelihood.frames)) - fitted.deviance
-        scatter = _scatter(likelihood, linear, windows, fitted, state.frame[rows])
+        scatter = _scatter(likelihood, linear.image, windows, fitted, state.frame[rows])
         changes = Changes.fitted(fitted.state, state.frame[rows], gain, rows)
         return changes.select(gain > _SHARE * price * scatter)
 
@@ -199,14 +200,12 @@ def _strongest(xyz: Tensor, frame: Tensor, gain: Tensor, keep: Tensor) -> Tensor
     return strongest
 
 
-def _scatter(
-    likelihood: Likelihood, linear: LinearImage, windows: Windows, fitted: Refined, frame: Tensor
-) -> Tensor:
+def _scatter(likelihood: Likelihood, image: Tensor, windows: Windows, fitted: Refined, frame: Tensor) -> Tensor:
     """Factor by which the remaining deviance of each fitted window exceeds that of noise, (M,).
 
     Chance gains are larger by the same factor. It is 1 in frames and windows that the model mostly explains.
-    frame: (M,) frame of each window.
+    image: (B, H, W), expected for the frames' lists;  frame: (M,) frame of each window.
     """
-    far = misfit_of_frames(likelihood, likelihood.deviance(linear.image)) > FAR
+    far = misfit_of_frames(likelihood, likelihood.deviance(image)) > FAR
     left = misfit_of_frames(windows.likelihood, fitted.deviance)
     return torch.where(far[frame] & (left > FAR), left, 1.0)

@@ -59,25 +59,29 @@ class Effort:
 
     iterations: largest number of steps;  settled: a frame has converged when a step lowers its deviance by less
     than this (1: a shift by one σ);  tolerance: of the linear equations in each step (`newton_step`);
-    watch: is called repeatedly, also within a step, and can end the work (Interrupted).
+    watch: is called repeatedly, also within a step, and can end the work (Interrupted);
+    photon_sigma: whether σ of the photons is wanted too, where it costs little.
     """
 
     iterations: int = 60
     settled: float = 0.05
     tolerance: float = 0.05
     watch: Watcher = SILENT
+    photon_sigma: bool = False
 
 
 @dataclass(frozen=True)
 class Refined:
     """Result of a refinement.
 
-    state: of B frames;  deviance: of each frame, (B,) float64;  settled: whether its fit converged, (B,) bool.
+    state: of B frames;  deviance: of each frame, (B,) float64;  settled: whether its fit converged, (B,) bool;
+    photon_sigma: (N,) of the photons, from the matrix of the last step, NaN: not known; None: of none.
     """
 
     state: JointState
     deviance: Tensor
     settled: Tensor
+    photon_sigma: Tensor | None = None
 
     def select(self, frames: Tensor) -> Refined:
         """Some of the frames; frames: increasing index (K,)."""
@@ -94,7 +98,9 @@ class Refined:
         """Take some frames (increasing index, K) from `part`, a fit of K frames."""
         deviance, settled = self.deviance.clone(), self.settled.clone()
         deviance[frames], settled[frames] = part.deviance, part.settled
-        return Refined(self.state.replace_frames(frames, part.state), deviance, settled)
+        # Compiled code fits one frame at a time: of several, none is known.
+        known = {0: self.photon_sigma, len(deviance): part.photon_sigma}.get(len(frames))
+        return Refined(self.state.replace_frames(frames, part.state), deviance, settled, known)
 
 
 # Deviance of a pixel above which a frame is fitted again by conjugate gradients. Where the model is far below

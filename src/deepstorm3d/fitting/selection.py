@@ -11,7 +11,6 @@ from torch import Tensor
 from .changes import Changes
 from .frame_model import FrameModel
 from .likelihood import Likelihood
-from .linear import LinearImage
 from .neighbourhoods import Neighbourhoods
 from .proposals import Proposer
 from .refine import Refined
@@ -22,7 +21,7 @@ from .unexplained import FAR, SureMolecules, misfit_everywhere, misfit_of_frames
 
 __all__ = ["Selector"]
 
-_Proposal = Callable[[JointState, LinearImage, Likelihood, float], Changes]
+_Proposal = Callable[[JointState, Likelihood], Changes]
 
 # Molecules with (photons/σ)² of at least this multiple of their penalty are kept without a trial removal …
 _TRIED_BELOW = 2.0
@@ -76,7 +75,7 @@ class Selector:
 
     def completed(self, start: JointState, likelihood: Likelihood, rounds: int) -> Refined:
         """The fitted list; completed (`improve`) in so many rounds, if any."""
-        fitted = self.model.fit(start, likelihood, _FIRST_STEPS if rounds else None)
+        fitted = self.model.fit(start, likelihood, _FIRST_STEPS if rounds else None, photon_sigma=rounds > 0)
         return self.improve(fitted, likelihood, rounds=rounds) if rounds else fitted
 
     @torch.no_grad()
@@ -88,8 +87,16 @@ class Selector:
         """
         best = self.sure(start, likelihood, self._missed_everywhere(start, likelihood))
         best = self.pruned(best, likelihood)
-        best = self.extended(best, likelihood, self.propose.missing, rounds)
-        return self.extended(best, likelihood, self.propose.divided, min(rounds, DIVIDING_ROUNDS))
+        best = self.extended(best, likelihood, self.missing, rounds)
+        return self.extended(best, likelihood, self.divided, min(rounds, DIVIDING_ROUNDS))
+
+    def missing(self, state: JointState, likelihood: Likelihood) -> Changes:
+        """Molecules to add to a list (`Proposer.missing`)."""
+        return self.propose.missing(state, self.model.image(state, likelihood), likelihood, self.price)
+
+    def divided(self, state: JointState, likelihood: Likelihood) -> Changes:
+        """Molecules of a list to divide (`Proposer.divided`)."""
+        return self.propose.divided(state, self.model.linear(state, likelihood), likelihood, self.price)
 
     def extended(self, start: Refined, likelihood: Likelihood, propose: _Proposal, rounds: int) -> Refined:
         """Add the proposed molecules, as long as the cost of a frame falls.
@@ -100,8 +107,7 @@ class Selector:
         apart = ~crowded(start.state)
         for _ in range(rounds):
             light, now = likelihood.select(active), best.select(active)
-            changes = propose(now.state, self.model.linear(now.state, light), light, self.price)
-            changes = self.few_enough(changes, now.state)
+            changes = self.few_enough(propose(now.state, light), now.state)
             if not len(changes):
                 break
             tried, changed = self._changed(now, light, changes)
@@ -122,11 +128,11 @@ class Selector:
     def settled(self, now: Refined, likelihood: Likelihood) -> Refined:
         """The fit of whole frames after changes in their neighbourhoods."""
         everywhere = torch.arange(len(likelihood), device=now.deviance.device)
-        return now.better(self.model.fit(now.state, likelihood), everywhere, self.cost)
+        return now.better(self.model.fit(now.state, likelihood, photon_sigma=True), everywhere, self.cost)
 
     def pruned(self, start: Refined, likelihood: Likelihood) -> Refined:
         """Remove molecules of low significance where the cost falls without them."""
-        best, active = _remembering(start), torch.arange(len(likelihood), device=start.deviance.device)
+        best, active = self._remembering(start), torch.arange(len(likelihood), device=start.deviance.device)
         below = torch.where(crowded(best.state), _TRIED_BELOW, _TRIED_BELOW_APART)
         for _ in range(_PRUNING_ROUNDS):
             light, now = likelihood.select(active), best.select(active)
@@ -227,16 +233,21 @@ class Selector:
         if not len(rows):
             return known
         sigma = model.photon_bounds(state, likelihood, rows if len(rows) < len(state) else None)
-        photons = state.photons[rows]
+        return known.index_put((rows,), self._ranked(state.photons[rows], sigma))
+
+    def _ranked(self, photons: Tensor, sigma: Tensor) -> Tensor:
+        """See `ranks`."""
         price = self.price * (1 + _DIM_PENALTIES * (photons < self.dim_photons))
-        return known.index_put((rows,), (photons / sigma.clamp(min=1e-9)).square() / price)
+        return (photons / sigma.clamp(min=1e-9)).square() / price
 
-
-def _remembering(fitted: Refined) -> Refined:
-    """The same, with a list that remembers what was tried in vain."""
-    if fitted.state.refused is not None:
-        return fitted
-    return replace(fitted, state=fitted.state.anew())
+    def _remembering(self, fitted: Refined) -> Refined:
+        """The same, with a list that remembers what was tried in vain, and the ranks that its fit has given."""
+        state = fitted.state if fitted.state.refused is not None else fitted.state.anew()
+        if fitted.photon_sigma is not None:
+            assert state.rank is not None
+            rank = torch.where(state.rank.isnan(), self._ranked(state.photons, fitted.photon_sigma), state.rank)
+            state = replace(state, rank=rank)
+        return replace(fitted, state=state)
 
 
 def _largest(value: Tensor, group: Tensor, groups: int) -> Tensor:

@@ -7,12 +7,12 @@ import math
 import numpy as np
 
 from ...optics.compiled import Array, Molecules, Spline, compiled
-from .factor import factorize, forward, inverse_diagonal, scale_to_unit
+from .factor import factorize, forward, inverse_diagonal, scale_to_unit, unit_copy, unit_scale
 from .matrix import Order, arrange, fisher_matrix, new_order
 from .normal import Slopes, linearize
 from .scene import Scene
 
-__all__ = ["frame_bounds", "photon_bounds"]
+__all__ = ["frame_bounds", "photon_bounds", "photon_sigma"]
 
 _RIDGE = 1e-7  # gives a molecule without any signal a large, finite variance
 
@@ -69,6 +69,25 @@ def photon_bounds(
     slopes = Slopes(values, np.zeros((number, 6), np.int64), spline.side)
     linearize(spline, scene, molecules, slopes)
     return frame_bounds(scene, slopes, information, True, matrix, sigma, np.empty(0))
+
+
+@compiled
+def photon_sigma(matrix: Array, order: Order, factor: Array, sigma: Array) -> None:
+    """Write σ of the photons (n,) from the lower triangle of a Fisher matrix; NaN if it is singular.
+
+    factor: memory, as large as the matrix.
+    """
+    scale, variance = np.empty(len(matrix)), np.empty(len(sigma))
+    unit_scale(matrix, scale)
+    unit_copy(matrix, order.first, scale, np.full(len(matrix), _RIDGE), factor)
+    if not factorize(factor, order.first):
+        sigma[:] = np.nan
+        return
+    sorted_rows = np.argsort(order.molecules)
+    wanted = order.molecules[sorted_rows] + 3
+    inverse_diagonal(factor, order.first, wanted, variance)
+    for k in range(len(wanted)):
+        sigma[sorted_rows[k]] = math.sqrt(variance[k]) * (scale[wanted[k]] if scale[wanted[k]] > 0 else 1e10)
 
 
 @compiled

@@ -6,8 +6,9 @@ import numpy as np
 
 from ...optics.compiled import Array, Molecules, Spline, compiled, compiled_in_place
 from ..damping import AS_EXPECTED, DAMPED
+from .bounds import photon_sigma
 from .curvature import new_curvature, renew
-from .factor import back, factorize, forward, unit_scale
+from .factor import back, factorize, forward, unit_copy, unit_scale
 from .matrix import Order, arrange, fisher_matrix
 from .normal import Slopes, background_gradient, linearize_moved, molecule_gradient
 from .scene import Scene, deviance, expected, weigh
@@ -57,11 +58,7 @@ def _solve(matrix: Array, first: Array, gradient: Array, ridge: Array, factor: A
     scale = np.empty(len(matrix))
     unit_scale(matrix, scale)
     while True:
-        for i in range(len(factor)):
-            target, source, others = factor[i, first[i] : i], matrix[i, first[i] : i], scale[first[i] : i]
-            for j in range(len(target)):
-                target[j] = source[j] * (scale[i] * others[j])
-            factor[i, i] = 1 + ridge[i] + 1e-6
+        unit_copy(matrix, first, scale, ridge + 1e-6, factor)
         if factorize(factor, first) or ridge.min() > 1e3:
             break
         ridge[:] = np.maximum(10 * ridge, 1e-4)
@@ -136,11 +133,13 @@ def climb(
     limits: Array,
     iterations: int,
     settled: float,
+    sigma: Array,
 ) -> tuple[float, bool, int]:
     """Climb to the most likely state, in place; returns the deviance, whether it converged, and the steps.
 
     coefficients: (k, l);  limits: (p, 3) lowest and highest value and longest step of each of a molecule's
-    unknowns, 4, or 5 with the blur.  See `fitting.refine.refine`.
+    unknowns, 4, or 5 with the blur;  sigma: (n,) of the photons, is written (`photon_sigma`); (0,): not wanted.
+    See `fitting.refine.refine`.
     """
     number, unknowns, places = len(molecules.places), len(limits), molecules.places
     size, shape = number * unknowns + coefficients.size, scene.counts.shape
@@ -156,7 +155,7 @@ def climb(
     new, gain = Molecules(np.empty_like(places), molecules.shares), np.inf
     expected(spline, scene, molecules, coefficients, image)
     now, damping, done = deviance(scene, image), 1e-3, 0
-    moved, exact, due = True, False, True
+    moved, exact, due, converged = True, False, True, False
     for _ in range(iterations):
         done += 1
         if moved:
@@ -194,7 +193,10 @@ def climb(
             damping = min(max(damping * 10, DAMPED), 1e6)
             stopped = (step * gradient).sum() < settled or damping > 1e3
         if stopped and (exact or settled > _ROUGH):
-            return now, True, done
+            converged = True
+            break
         if stopped:
             exact, moved = True, True
-    return now, False, done
+    if len(sigma):
+        photon_sigma(matrix, order, factor, sigma)
+    return now, converged, done

@@ -13,7 +13,16 @@ import numpy as np
 from ...optics.compiled import Array, compiled, compiled_in_place
 from .products import five_by_five
 
-__all__ = ["BLOCK", "back", "factorize", "forward", "inverse_diagonal", "scale_to_unit", "unit_scale"]
+__all__ = [
+    "BLOCK",
+    "back",
+    "factorize",
+    "forward",
+    "inverse_diagonal",
+    "scale_to_unit",
+    "unit_copy",
+    "unit_scale",
+]
 
 BLOCK = 5
 """Rows of a block: as many as sums fit into the registers."""
@@ -37,6 +46,19 @@ def scale_to_unit(matrix: Array, scale: Array, ridge: Array) -> None:
         for j in range(i):
             matrix[i, j] *= scale[i] * scale[j]
         matrix[i, i] = 1 + ridge[i]
+
+
+@compiled_in_place
+def unit_copy(matrix: Array, first: Array, scale: Array, ridge: Array, copy: Array) -> None:
+    """Write the lower triangle scaled to a unit diagonal, and the damping added to it.
+
+    scale: of `unit_scale`;  ridge: (n,) what is added;  first: see `factorize`.
+    """
+    for i in range(len(copy)):
+        target, source, others = copy[i, first[i] : i], matrix[i, first[i] : i], scale[first[i] : i]
+        for j in range(len(target)):
+            target[j] = source[j] * (scale[i] * others[j])
+        copy[i, i] = 1 + ridge[i]
 
 
 @compiled_in_place
