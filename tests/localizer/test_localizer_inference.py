@@ -24,6 +24,9 @@ SPECS = {
     "mixture": MixtureSpec(channels=72, skip=16, dilations=(2, 3), head=8),
 }
 
+FINE = CoarseSpec(channels=64, skip=32, dilations=(1, 2, 4), plane_um=0.06)
+"""With so many planes that the head, too, is done by Winograd's algorithm."""
+
 
 def photons(frames: int, height: int, width: int) -> Tensor:
     generator = torch.Generator().manual_seed(6)
@@ -127,14 +130,14 @@ def test_small_images_gradients_and_other_types_are_convolved_directly() -> None
         nn.Conv2d(64, 64, 3, padding=1, groups=2),
         nn.Conv2d(64, 64, 3, padding=1, padding_mode="reflect"),
         nn.Conv2d(64, 64, 3, padding="same"),
-        nn.Conv2d(64, 32, 3, padding=1),
+        nn.Conv2d(32, 32, 3, padding=1),
         nn.ReLU(),
     ],
     ids=str,
 )
 def test_other_layers_are_left_as_they_are(layer: nn.Module) -> None:
     assert not can_be_winograd(layer)
-    assert can_be_winograd(convolution(64, 64, 3))
+    assert can_be_winograd(convolution(64, 64, 3)) and can_be_winograd(convolution(64, 32, 1))
 
 
 @torch.no_grad()
@@ -170,14 +173,49 @@ def test_the_fast_form_gives_a_frame_the_same_alone_as_in_a_batch() -> None:
 
 
 @torch.no_grad()
-def test_where_bfloat16_is_fast_only_batch_norms_are_absorbed(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, frames = trained(SPECS["coarse"]), photons(2, 61, 75)
+@pytest.mark.parametrize("fastest", [True, False])
+def test_where_bfloat16_is_fast_winograds_algorithm_does_what_is_faster_by_it(
+    monkeypatch: pytest.MonkeyPatch, fastest: bool
+) -> None:
+    plain, frames = trained(FINE), photons(2, 61, 75)
     monkeypatch.setattr(inference, "fast_bfloat16", lambda _: True)
+    monkeypatch.setattr(inference, "fastest_bfloat16", lambda _: fastest)
     half = for_inference(plain, half_precision=True)
-    assert not any(isinstance(layer, nn.BatchNorm2d | WinogradConv2d) for layer in half.modules())
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in half.modules())
+    by_tiles = {name for name, layer in half.named_modules() if isinstance(layer, WinogradConv2d)}
+    pairs = {f"network.trunk.pairs.{number}.{each}" for number in range(3) for each in ("first.0", "second")}
+    assert by_tiles == {"network.head"} | (set() if fastest else pairs)
     torch.testing.assert_close(half(frames), plain(frames), rtol=1e-4, atol=1e-4)
     whole = for_inference(plain, half_precision=False)
-    assert any(isinstance(layer, WinogradConv2d) for layer in whole.modules())
+    assert sum(isinstance(layer, WinogradConv2d) for layer in whole.modules()) > len(by_tiles)
+
+
+@torch.no_grad()
+@pytest.mark.usefixtures("every_size")
+@pytest.mark.parametrize("dilation", [1, 3])
+@pytest.mark.parametrize(("height", "width"), [(1, 3), (17, 24), (61, 200), (140, 90)])
+def test_it_computes_in_single_precision_within_autocast(height: int, width: int, dilation: int) -> None:
+    direct = convolution(64, 66, dilation)
+    generator = torch.Generator().manual_seed(5)
+    images, plus = (torch.randn(2, each, height, width, generator=generator).bfloat16() for each in (64, 66))
+    exact = WinogradConv2d(direct)(images.float(), plus.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = WinogradConv2d(direct)(images, plus)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, exact, rtol=0, atol=1e-5 * exact.abs().max().item())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("height", [8, 200])
+def test_what_is_found_is_never_rounded_to_half_precision(height: int) -> None:
+    """Neighbouring voxels of equal values would be two maxima."""
+    plain, frames = trained(FINE), photons(1, height, 64)
+    fast = for_inference(plain, half_precision=False)
+    for localizer in (plain, fast):
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = localizer(frames)
+        assert logits.dtype == torch.float32
+        assert not torch.equal(logits, logits.bfloat16().float())
 
 
 def test_networks_of_other_layers_are_left_as_they_are() -> None:

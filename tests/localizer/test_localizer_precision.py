@@ -7,7 +7,12 @@ import torch
 from torch.nn import functional
 
 from deepstorm3d.localizer import precision
-from deepstorm3d.localizer.precision import conv2d_in_float32, mixed_precision
+from deepstorm3d.localizer.precision import (
+    conv2d_in_float32,
+    fast_bfloat16,
+    fastest_bfloat16,
+    mixed_precision,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +41,17 @@ def test_bfloat16_of_vectors_is_used_where_it_gains(
         assert torch.is_autocast_enabled("cpu") is half
     with mixed_precision(torch.device("cpu"), half_precision=False):
         assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize(
+    ("instructions", "fastest"), [("amx_bf16", True), ("bf16", True), ("avx512_bf16", False)]
+)
+def test_bfloat16_is_fastest_where_whole_matrices_are_multiplied(
+    monkeypatch: pytest.MonkeyPatch, instructions: str, fastest: bool
+) -> None:
+    told = {"cpu_name": "AMD EPYC", instructions: True}
+    monkeypatch.setattr(precision, "_cpu_capabilities", lambda: told)
+    assert fast_bfloat16(torch.device("cpu")) and fastest_bfloat16(torch.device("cpu")) is fastest
 
 
 def test_it_is_the_convolution_that_torch_has_with_its_gradients() -> None:

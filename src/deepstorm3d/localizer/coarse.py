@@ -14,7 +14,7 @@ from ..spec import quantity
 from .grid import VoxelGrid
 from .network import SeveralFramesSpec
 from .peaks import find_peaks, gaussian_vertex
-from .precision import conv2d_in_float32
+from .precision import PreciseConv2d
 from .trunk import FEATURES, Trunk, bytes_per_pixel, padded
 
 __all__ = ["CoarseNetwork", "CoarseSpec", "gaussian_heat"]
@@ -62,18 +62,15 @@ class CoarseNetwork(nn.Module):
         # With the channels innermost the convolutions run about twice as fast on the CPU.
         self.memory_format = torch.channels_last
         self.trunk = Trunk(spec.channels, spec.skip, spec.dilations, images)
-        self.head = nn.Conv2d(FEATURES, planes, 3, padding=1)
+        # In half precision neighbouring voxels can get equal values, and one molecule would give two maxima.
+        self.head = PreciseConv2d(FEATURES, planes, 3, padding=1)
         # Nearly every voxel is empty: an initial probability of 1 % makes the first training steps stable.
         nn.init.constant_(self.head.bias, math.log(0.01 / 0.99))  # pyright: ignore[reportArgumentType]
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (B, images, H, W), normalised;  returns logits (B, planes, H, W)."""
         height, width = images.shape[-2:]
-        features = self.trunk(padded(images))
-        if self.training:
-            return self.head(features)[..., :height, :width]
-        # In half precision neighbouring voxels can get equal values, and one molecule would give two maxima.
-        return conv2d_in_float32(features, self.head.weight, self.head.bias, (1, 1))[..., :height, :width]
+        return self.head(self.trunk(padded(images)))[..., :height, :width]
 
     def loss(self, logits: Tensor, truth: Emitters) -> Tensor:
         """Focal cross-entropy per emitter, weighted by the squared error (Lin et al. 2017; Li et al. 2020).

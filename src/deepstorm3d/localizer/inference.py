@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..watch import Watcher
 from .localizer import NetworkLocalizer
-from .precision import fast_bfloat16
+from .precision import PreciseConv2d, fast_bfloat16, fastest_bfloat16
 from .trunk import ResidualPair, Trunk
 from .winograd import WinogradConv2d, WinogradPair, can_be_winograd
 
@@ -22,9 +22,9 @@ def for_inference(localizer: NetworkLocalizer, *, half_precision: bool) -> Netwo
 
     It itself on other devices, and where the network has no `Trunk`.
     half_precision: whether it may compute in bfloat16.
-    Batch norms become part of the convolutions before them; in single precision,
-    3×3 convolutions of many channels are done by Winograd's algorithm (`WinogradConv2d`). The copy cannot be
-    trained or stored.
+    Batch norms become part of the convolutions before them; 3×3 convolutions of many channels are done by
+    Winograd's algorithm (`WinogradConv2d`) where that is faster: in single precision all of them, else, unless
+    bfloat16 is faster still, those of the residual pairs. The copy cannot be trained or stored.
     """
     device = localizer.offset.device
     if device.type != "cpu" or not any(isinstance(layer, Trunk) for layer in localizer.modules()):
@@ -33,12 +33,26 @@ def for_inference(localizer: NetworkLocalizer, *, half_precision: bool) -> Netwo
     blocks = [block for block in fast.modules() if isinstance(block, nn.Sequential)]
     for block in blocks:
         _absorb_batch_norms(block)
-    if not (half_precision and fast_bfloat16(device)):
+    half = half_precision and fast_bfloat16(device)
+    if not half:
         for block in blocks:
             _use_winograd(block)
-        for block in blocks:
-            _use_winograd_pairs(block)
+    elif not fastest_bfloat16(device):
+        for pair in [layer for layer in fast.modules() if isinstance(layer, ResidualPair)]:
+            _use_winograd(pair.first)
+            _use_winograd(pair.second)
+    for block in blocks:
+        _use_winograd_pairs(block)
+    _use_winograd_for_precise(fast)
     return fast
+
+
+def _use_winograd_for_precise(localizer: nn.Module) -> None:
+    """Replace convolutions that are in single precision anyway."""
+    for module in list(localizer.modules()):
+        for name, layer in list(module.named_children()):
+            if isinstance(layer, PreciseConv2d) and can_be_winograd(layer):
+                setattr(module, name, WinogradConv2d(layer))
 
 
 def _use_winograd_pairs(block: nn.Sequential) -> None:

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 __all__ = ["WinogradConv2d", "WinogradPair", "can_be_winograd"]
 
 _HAS_NUMBA = importlib.util.find_spec("numba") is not None
-_LEAST_CHANNELS = 64  # with 32, the transforms take as long as the multiplications that they save
+# Channels in times channels out: with 32 of each, the transforms take as long as the multiplications that they
+# save.
+_LEAST_PRODUCTS = 64 * 32
 _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)  # of the interpolation; the eighth is infinity
 # Most values for each output sample: 64/36 = 1.8 if the tiles fill the image. In a small image with a large
 # dilation most of each tile lies outside, and the direct convolution is faster.
@@ -31,7 +33,7 @@ def can_be_winograd(layer: nn.Module) -> bool:
         and layer.padding_mode == "zeros"
         and layer.padding == layer.dilation
         and layer.dilation[0] == layer.dilation[1]
-        and min(layer.in_channels, layer.out_channels) >= _LEAST_CHANNELS
+        and layer.in_channels * layer.out_channels >= _LEAST_PRODUCTS
     )
 
 
@@ -42,6 +44,7 @@ class WinogradConv2d(nn.Module):
     6×6 samples: 64 multiplications in place of 324. A dilated convolution is the same on every d-th row and
     column. The result differs by rounding: about 1e-5 of the largest value.
 
+    It computes in single precision also within autocast, and from images in bfloat16.
     direct: the convolution. It also does what the fast form does not: small images, gradients, other types;
     positive: set negative values of the result to 0 (ReLU), while its rows are in the cache.
     """
@@ -58,19 +61,28 @@ class WinogradConv2d(nn.Module):
     def forward(self, images: Tensor, plus: Tensor | None = None) -> Tensor:
         """images: (B, C, H, W);  plus: (B, D, H, W), added to the result;  returns (B, D, H, W)."""
         height, width = images.shape[-2:]
-        simple = images.dtype == torch.float32 and images.device.type == "cpu" and not images.requires_grad
+        known = images.dtype in (torch.float32, torch.bfloat16)
+        simple = known and images.device.type == "cpu" and not images.requires_grad
         if not simple or not self.suits(height, width):
             out = self.direct(images)
             out = out if plus is None else out.add_(plus)
             return out.relu_() if self.positive else out
+        with torch.autocast("cpu", enabled=False):
+            return self._by_tiles(images, None if plus is None else plus.float())
+
+    def _by_tiles(self, images: Tensor, plus: Tensor | None) -> Tensor:
+        """See `forward`."""
+        height, width = images.shape[-2:]
+        if self.direct.dilation[0] > 1:
+            images = images.float()  # the rows of a strip lie far apart (`_band`)
         images = images.contiguous(memory_format=torch.channels_last)
         shape = (len(images), self.direct.out_channels, height, width)
         out = torch.empty(shape, memory_format=torch.channels_last)
         if plus is None:
-            more = images.new_empty(len(images), height, 0)
+            more = out.new_empty(len(images), height, 0)
         else:
             more = _lines(plus.contiguous(memory_format=torch.channels_last))
-        bias = images.new_zeros(shape[1]) if self.direct.bias is None else self.direct.bias
+        bias = out.new_zeros(shape[1]) if self.direct.bias is None else self.direct.bias
         end = bias.repeat(width).numpy(), self.positive
         for image, added, result in zip(_lines(images), more, _lines(out), strict=True):
             self._convolve(image, result, (end[0], added.numpy(), end[1]))
@@ -95,7 +107,8 @@ class WinogradConv2d(nn.Module):
             count = len(part) * across
             tiles = room[0][: count * _STRIDE * channels].view(count, _STRIDE, channels)
             products = room[1][: count * 64 * channels_out].view(64, count, channels_out)
-            to_tiles(image.numpy(), dilation, part, tiles.numpy())
+            lines, numbers = _band(image, part)
+            to_tiles(lines.numpy(), dilation, numbers, tiles.numpy())
             torch.bmm(tiles[:, :64].transpose(0, 1), self.weight, out=products)
             from_tiles(products.view(8, 8, count, channels_out).numpy(), dilation, part, out.numpy(), *end)
 
@@ -122,6 +135,18 @@ def _strips(height: int, dilation: int) -> np.ndarray:
     """The strips of an image as `to_tiles` takes them: (S, 2) part of the image, number in this part."""
     parts = [range(first, height, dilation) for first in range(min(dilation, height))]
     return np.array([(part.start, number) for part in parts for number in range(-(-len(part) // 6))])
+
+
+def _band(image: Tensor, strips: np.ndarray) -> tuple[Tensor, np.ndarray]:
+    """The rows of an image (H, W·C) that some strips need, in float32, and the strips, counted in these rows.
+
+    Of an image in float32 all rows.
+    """
+    if image.dtype == torch.float32:
+        return image, strips
+    # A part at a time stays in the cache.
+    first = max(0, int(strips[0, 1]) - 1)
+    return image[6 * first : 6 * (int(strips[-1, 1]) + 2)].float(), strips - [0, first]
 
 
 def _lines(images: Tensor) -> Tensor:
