@@ -18,6 +18,7 @@ from ..calibration.movie_statistics.settings import EstimateSettings
 from ..devices import free_bytes
 from ..emitters import Emitters
 from ..errors import InputError
+from ..experiment.configure import find_experiment
 from ..experiment.experiment import Experiment
 from ..experiment.files import read_experiment
 from ..experiment.presets import PRESETS, preset
@@ -32,7 +33,7 @@ from ..watch import SILENT, Watcher
 __all__ = ["AnExperiment", "as_experiment", "estimate", "read_movie", "simulate", "simulate_channels"]
 
 AnExperiment = Experiment | str | PathLike[str]
-"""An experiment, the name of a preset, or an experiment file."""
+"""An experiment, the name of a preset (before a file of that name), or an experiment file."""
 
 # Share of the free memory that a movie may take.
 _SHARE = 0.5
@@ -44,9 +45,11 @@ def as_experiment(experiment: AnExperiment) -> Experiment:
     """The experiment itself, a preset by its name, or read from a file."""
     if isinstance(experiment, Experiment):
         return experiment
-    path = Path(experiment)
-    named = str(experiment) in PRESETS or not (path.suffix or path.exists())
-    return preset(str(experiment)) if named else read_experiment(path)
+    name, path = str(experiment), Path(experiment)
+    named = name in PRESETS or not (path.suffix or path.exists())
+    if named and name not in PRESETS:
+        return preset(name)  # which says what was meant
+    return find_experiment(name) if named else read_experiment(path)
 
 
 @public
@@ -274,6 +277,12 @@ def read_movie(
     ------
     InputError
         For a file that is no movie, frames that are not there, and more than the free memory holds.
+
+    Warns
+    -----
+    DoubtfulResult
+        Of all that should be known of the movie (its `notes`): chunks of a Zarr store that are not there and
+        read as 0, frames that were put in order or left out.
     """
     with open_movie(Path(path)) as movie:
         count, height, width = movie.shape
@@ -283,7 +292,9 @@ def read_movie(
             raise InputError(f"frames {first}:{last} are not in {path}, which has frames 0:{count}")
         size = (last - first) * height * width * movie.dtype.itemsize
         _refuse_too_large(size, "read fewer frames, or open it with open_movie")
-        return movie.read(first, last)
+        counts = movie.read(first, last)
+        doubt(movie.notes)
+        return counts
 
 
 def _refuse_too_large(size: int, remedy: str) -> None:

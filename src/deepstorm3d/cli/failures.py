@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from ..errors import InputError
-from .console import say, say_error
+from ..errors import DoubtfulResult, InputError
+from .console import say, say_error, say_warning
 from .interrupt import terminated_like_interrupted
 from .spelling import spell_out
 
@@ -42,7 +45,7 @@ class GuardedGroup(TyperGroup):
         """Run the command that was asked for."""
         try:
             _refuse_empty(ctx.args)
-            with terminated_like_interrupted():
+            with terminated_like_interrupted(), _doubts_on_screen():
                 return super().invoke(ctx)
         except InputError as error:
             say_error(str(error))
@@ -68,6 +71,23 @@ class GuardedGroup(TyperGroup):
                     "a fault of the program, not of your input; please report it with the lines that follow"
                 )
             raise
+
+
+@contextmanager
+def _doubts_on_screen() -> Iterator[None]:
+    """Doubts that Python would warn of, with a line of code, as the warnings of a command."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DoubtfulResult)
+        as_before = warnings.showwarning
+
+        def shown(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if issubclass(category, DoubtfulResult):
+                say_warning(str(message))
+            else:
+                as_before(message, category, *rest, **more)
+
+        warnings.showwarning = shown
+        yield
 
 
 def _refuse_empty(words: list[str]) -> None:

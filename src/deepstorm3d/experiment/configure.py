@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..front_door import doubt
 from ..io.masks import mask_sha256, read_mask
 from ..io.parts import claim_name
 from ..optics.masks import MASK_KINDS, FileMask
@@ -97,15 +98,18 @@ def _check_said(camera: CameraSheet, assignments: Sequence[str]) -> None:
 
 
 def find_experiment(name: str, assignments: Sequence[str] = ()) -> Experiment:
-    """Read an experiment file, or else take the preset of that name, and apply changes.
+    """Take the preset of that name, or else read an experiment file, and apply changes.
 
-    Raises InputError if neither exists, or if a key or value is wrong.
+    A preset comes before a file or folder of its name, everywhere; where there is such a file, a DoubtfulResult
+    says so.  Raises InputError if neither exists, or if a key or value is wrong.
     """
     path = Path(name)
+    if name in PRESETS:
+        if path.is_file():
+            doubt([f"'{name}' is the preset; the file of that name is not read (./{name} would be)"])
+        return changed(preset(name).to_mapping(), assignments, source=f"preset {name}")
     if path.exists():
         return read_experiment(path, assignments)
-    if name in PRESETS:
-        return changed(preset(name).to_mapping(), assignments, source=f"preset {name}")
     raise InputError(
         f"there is no experiment file {name}, and no preset of that name",
         f"write one with `config`; presets: {', '.join(PRESETS)}",

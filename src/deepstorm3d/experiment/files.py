@@ -47,10 +47,15 @@ def read_experiment(path: str | PathLike[str], assignments: Sequence[str] = ()) 
         If the file is not valid; the message has the file, the key and the allowed range.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, not an experiment file", "give the file (.yaml) in it")
     try:
         mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"cannot read the experiment file {path}: {error.strerror}") from error
+        raise InputError(
+            f"cannot read the experiment file {path}: {error.strerror}",
+            "check its name, and that you may read it",
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _no_experiment(path, f"not YAML: {error}") from error
     if not isinstance(mapping, dict):

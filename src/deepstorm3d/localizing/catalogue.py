@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..experiment.experiment import Experiment
 from ..experiment.files import write_experiment
 from ..experiment.optics import experiment_mask
-from ..front_door import public
+from ..front_door import doubt, public
 from ..io.masks import write_mask
 from ..io.parts import claim_name, make_folder, write_text
 from ..io.psfs import write_psf
@@ -84,9 +84,14 @@ def built_in_models() -> list[str]:
 
 
 def find_model(name_or_path: str | Path) -> ModelFile:
-    """A built-in model by its name, or any model file by its path; raises InputError listing the names."""
+    """A built-in model by its name, or any model file by its path; raises InputError listing the names.
+
+    A built-in model comes before a file of its name; where there is such a file, a DoubtfulResult says so.
+    """
     name = str(name_or_path)
     if name in built_in_models():
+        if Path(name).is_file():
+            doubt([f"'{name}' is the built-in model; the file of that name is not read (./{name} would be)"])
         with resources.as_file(MODELS_FOLDER / f"{name}.pt") as file:
             return load_model_file(file)
     path = Path(name)
