@@ -141,8 +141,37 @@ def test_what_is_no_movie_is_named(tmp_path: Path) -> None:
 def test_a_damaged_chunk_is_named_with_its_frames(tmp_path: Path) -> None:
     path = plain(tmp_path / "m.zarr", chunks=(2, 40, 50))
     (path / "c" / "1" / "0" / "0").write_bytes(b"damaged")
-    with open_movie(path) as movie, pytest.raises(InputError, match="frames 1 to 4 cannot be read"):
+    with open_movie(path) as movie, pytest.raises(InputError, match="frames 2 to 3 cannot be read"):
         movie.read(1, 5)
+
+
+LAYOUTS: dict[str, dict[str, object]] = {
+    "shards": {"chunks": (1, 20, 50), "shards": (4, 40, 50)},
+    "chunks": {"chunks": (4, 20, 50)},
+    "chunks of version 2": {"chunks": (4, 20, 50), "zarr_format": 2},
+    "not compressed": {"chunks": (4, 40, 50), "compressors": None},
+}
+
+
+@pytest.mark.parametrize("options", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("at", [1, 2])
+def test_of_a_cut_chunk_the_lost_frames_are_named_and_are_a_gap(
+    options: dict[str, object], at: int, tmp_path: Path
+) -> None:
+    path = plain(tmp_path / "m.zarr", **options)  # pyright: ignore[reportArgumentType]
+    files = [each for each in path.rglob("*") if each.is_file() and each.name[0] not in "z."]
+    cut = next(each for each in files if each.relative_to(path).as_posix().strip("c/").startswith(str(at)))
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    first, last = 4 * at, 4 * at + 4
+    with open_movie(path) as movie:
+        np.testing.assert_array_equal(movie.read(0, first), FRAMES[:first])
+        with pytest.raises(InputError, match=f"frames {first} to {last - 1} cannot be read"):
+            movie.read(0, 12)
+    with open_movie(path, partial=True) as movie:
+        assert list(movie.gaps) == ([(4, 8)] if at == 1 else [])
+        assert movie.shape[0] == (12 if at == 1 else 8) and movie.notes
+        np.testing.assert_array_equal(movie.read(0, first), FRAMES[:first])
+        np.testing.assert_array_equal(movie.read(last, movie.shape[0]) if at == 1 else FRAMES[8:], FRAMES[8:])
 
 
 @pytest.mark.parametrize(

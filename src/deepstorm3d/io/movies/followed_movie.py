@@ -22,7 +22,7 @@ from .movie_source import (
     missing_notes,
     readable_ranges,
 )
-from .opening import open_movie
+from .opening import open_growing
 from .stacks_movie import StacksMovie
 
 __all__ = ["FollowedMovie"]
@@ -206,7 +206,7 @@ class FollowedMovie(Source):
         if state == self._state:
             return self._seen
         try:
-            movie = open_movie(self.path, partial=True)
+            movie = open_growing(self.path)
         except InputError as error:
             # A file whose index is being rewritten looks damaged for a moment; the next look tells.
             self._trouble = str(error)

@@ -17,7 +17,7 @@ from .stacks_movie import open_micro_manager
 from .tiff_movie import TiffMovie
 from .zarr_movie import ZarrMovie, is_zarr
 
-__all__ = ["MOVIE_SUFFIXES", "Movie", "MovieWriter", "open_movie", "readable_ranges"]
+__all__ = ["MOVIE_SUFFIXES", "Movie", "MovieWriter", "open_growing", "open_movie", "readable_ranges"]
 
 MOVIE_SUFFIXES = frozenset({".tif", ".tiff", ".nd2", ".npy", ".index", *RAW_SUFFIXES})
 """Endings of the files that `open_movie` knows; of NDTiff its index."""
@@ -51,14 +51,22 @@ def open_movie(path: str | Path, *, partial: bool = False) -> Movie:
     InputError
         For what is missing, of no known kind, truncated, in colour, of mixed sizes or empty.
     """
-    path = Path(path)
+    return _opened(Path(path), partial=partial)
+
+
+def open_growing(path: Path) -> Movie:
+    """Open a movie that is being recorded, for its frames by now: it is looked at often, so no chunk is decoded."""
+    return _opened(path, partial=True, growing=True)
+
+
+def _opened(path: Path, *, partial: bool, growing: bool = False) -> Movie:
     if path.is_dir():
         if is_zarr(path):
-            return ZarrMovie(path, partial=partial)
+            return ZarrMovie(path, partial=partial, growing=growing)
         if (path / INDEX_NAME).exists():
             return NdTiffMovie(path, partial=partial)
         below = _recording_below(path)
-        return open_movie(below, partial=partial) if below else open_folder(path, partial=partial)
+        return _opened(below, partial=partial, growing=growing) if below else open_folder(path, partial=partial)
     if not path.exists():
         raise InputError(f"{path}: there is no such movie", "check the name")
     suffix = path.suffix.lower()

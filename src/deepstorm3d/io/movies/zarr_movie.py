@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .movie_source import Source, check_finite, check_range, import_reader, missing_notes, read_as, runs
+from .movie_source import (
+    Source,
+    check_finite,
+    check_range,
+    import_reader,
+    in_words,
+    missing_notes,
+    read_as,
+    runs,
+)
 from .pixel_size import believable_um
 
 __all__ = ["ZarrMovie", "is_zarr"]
@@ -32,10 +41,11 @@ class ZarrMovie(Source):
     """An array (t, y, x), or (t, c, z, y, x) of one channel; time and depth count as frames, time first.
 
     Zarr does not write chunks whose values are all 0, so one that is absent is an empty stretch or lost.
-    As given it is read as 0 and `notes` says so; with `partial` its frames are a gap.
+    As given it is read as 0 and `notes` says so; with `partial` its frames are a gap, and those of a chunk that
+    cannot be decoded, for which all are read once; while it is `growing` they are not.
     """
 
-    def __init__(self, path: Path, *, partial: bool = False) -> None:
+    def __init__(self, path: Path, *, partial: bool = False, growing: bool = False) -> None:
         self.path = path
         zarr = import_reader("zarr", path)
         try:
@@ -51,7 +61,7 @@ class ZarrMovie(Source):
         self.dtype: np.dtype[Any] = read_as(np.dtype(array.dtype))
         self._size = (int(array.shape[-2]), int(array.shape[-1]))
         self._frames = math.prod(self._lengths)
-        self._look_for_gaps(partial=partial)
+        self._look_for_gaps(partial=partial, decode=not growing)
         if min(self.shape) < 1:
             raise InputError(f"{path}: no frame in the store yet (its shape is {array.shape})")
 
@@ -66,16 +76,41 @@ class ZarrMovie(Source):
             try:
                 block[first - start : last - start] = self._array[place].reshape(last - first, *self._size)
             except Exception as error:
-                raise InputError(
-                    f"{self.path}: frames {first} to {last - 1} cannot be read ({error}); the store is damaged",
-                    "copy it again",
-                ) from error
+                raise self._damage(first, last, error) from error
         check_finite(block, start, self.path)
         return block
 
-    def _look_for_gaps(self, *, partial: bool) -> None:
-        """Find the frames of which a chunk is absent."""
+    def _damage(self, start: int, stop: int, error: Exception) -> InputError:
+        """What is wrong with frames start … stop−1, which cannot be read together."""
+        bad = self._damaged(np.arange(start, stop)) or list(range(start, stop))
+        return InputError(
+            f"{self.path}: frame{'s' if len(bad) > 1 else ''} {in_words(runs(bad))} cannot be read ({error}); the "
+            "store is damaged",
+            "copy it again, or leave them out (`partial=True`)",
+        )
+
+    def _damaged(self, frames: NDArray[np.int64]) -> list[int]:
+        """Those of the frames that cannot be decoded; one frame of each chunk is read."""
+        whole: dict[tuple[int, ...], bool] = {}
+        bad = list[int]()
+        for frame in frames.tolist():
+            place = tuple(int(i) for i in np.unravel_index(frame, self._lengths)) if self._lengths else ()
+            chunk = tuple(i // step for i, step in zip(place, self._array.chunks, strict=False))
+            if chunk not in whole:
+                try:
+                    self._array[place]
+                    whole[chunk] = True
+                except Exception:  # each version and codec has errors of its own
+                    whole[chunk] = False
+            if not whole[chunk]:
+                bad.append(frame)
+        return bad
+
+    def _look_for_gaps(self, *, partial: bool, decode: bool) -> None:
+        """Find the frames of which a chunk is absent; in part, and to `decode`, also damaged ones."""
         absent = _absent_frames(self._array, self.path, self._lengths)
+        if partial and decode:
+            absent[self._damaged(np.flatnonzero(~absent))] = True
         if not absent.any():
             return
         if not partial:
