@@ -230,3 +230,27 @@ def test_a_last_page_of_another_size_is_told_on_opening(tmp_path: Path) -> None:
             writer.write(frame, contiguous=False)
     with pytest.raises(InputError, match=r"frame 12 is \(20, 50\)"):
         open_movie(tmp_path / "t.tif")
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_of_a_tiff_cut_page_by_page_refusal_and_note_say_the_same(
+    compression: str | None, tmp_path: Path
+) -> None:
+    path, frames = tmp_path / "m.tif", np.arange(7 * 40 * 52, dtype=np.uint16).reshape(7, 40, 52)
+    with tifffile.TiffWriter(path) as writer:
+        for frame in frames:
+            writer.write(frame, contiguous=False, metadata=None, compression=compression)
+    whole = path.read_bytes()
+    for part in np.linspace(0.3, 0.97, 12):
+        path.write_bytes(whole[: int(part * len(whole))])
+        with pytest.raises(InputError, match="truncated") as refused:
+            open_movie(path)
+        with open_movie(path, partial=True) as movie:
+            left = movie.shape[0]
+            np.testing.assert_array_equal(movie.read(0, left), frames[:left])
+            (note,) = movie.notes
+        if f"{left} whole frames can be read, an unknown number are lost" in str(refused.value):
+            assert f"{left} frames are whole, an unknown number are lost" in note
+        else:
+            assert f"{left} of 7 whole frames can be read" in str(refused.value)
+            assert f"{left} frames are whole, {7 - left} are lost" in note

@@ -205,9 +205,9 @@ def refuse_truncated(path: Path, whole: int, promised: int, *, partial: bool) ->
         raise InputError(f"{path}: truncated: not one whole frame is left", "copy the file again")
     if partial:
         return
-    total = f" of {promised}" if promised > whole else ""
+    total, lost = (f" of {promised}", "") if promised > whole else ("", ", an unknown number are lost")
     raise InputError(
-        f"{path}: truncated: {whole}{total} whole frames can be read",
+        f"{path}: truncated: {whole}{total} whole frames can be read{lost}",
         "copy the file again, or read only what is whole (`partial=True`)",
     )
 

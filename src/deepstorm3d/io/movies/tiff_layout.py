@@ -84,9 +84,10 @@ def tiff_layout(tiff: tifffile.TiffFile, path: Path, *, partial: bool, alone: bo
     if promised > count and _in_a_row(tiff, first, layout.bytes_each):
         start = int(first.dataoffsets[0])
         whole = min(promised, max(0, tiff.filehandle.size - start) // layout.bytes_each)
-        layout, complete = replace(layout, contiguous_from=start), whole == promised
+        layout, complete, listed = replace(layout, contiguous_from=start), whole == promised, 0
     else:
-        whole, complete = _whole_pages(tiff)
+        whole, listed = _whole_pages(tiff)
+        complete = whole == listed
         layout = replace(layout, left_out=_reduced_at_the_end(tiff, whole))
         whole -= layout.left_out
         if whole > 1 and (last := _page(tiff, whole - 1)) is not None:
@@ -95,8 +96,9 @@ def tiff_layout(tiff: tifffile.TiffFile, path: Path, *, partial: bool, alone: bo
         return _in_another_order(layout, len(layout.order), whole, path)
     if complete and whole >= promised:
         return replace(layout, frames=whole, announced=promised if 1 < promised < whole else 0)
-    refuse_truncated(path, whole, max(promised, count), partial=partial)
-    return replace(layout, frames=whole, missing=promised - whole if promised > whole else None)
+    announced = max(promised, listed)
+    refuse_truncated(path, whole, announced, partial=partial)
+    return replace(layout, frames=whole, missing=announced - whole if announced > whole else None)
 
 
 def _in_another_order(layout: Layout, frames: int, whole: int, path: Path) -> Layout:
@@ -182,16 +184,15 @@ def _first_page(tiff: tifffile.TiffFile, path: Path) -> Any:
         ) from error
 
 
-def _whole_pages(tiff: tifffile.TiffFile) -> tuple[int, bool]:
-    """How many pages lie fully within the file, and whether the chain of pages ends properly."""
+def _whole_pages(tiff: tifffile.TiffFile) -> tuple[int, int]:
+    """How many pages lie fully within the file, and how many it lists: 0 where the list itself is cut."""
     count = len(tiff.pages)
     last = _page(tiff, count - 1)
-    complete = last is not None and _next_page_pointer(tiff, last) == 0
+    listed = count if last is not None and _next_page_pointer(tiff, last) == 0 else 0
     # A page without data is one that Micro-Manager has announced in a file that it made longer in advance.
     while count and not 0 < _page_end(_page(tiff, count - 1)) <= tiff.filehandle.size:
         count -= 1
-        complete = False
-    return count, complete
+    return count, listed
 
 
 def _reduced_at_the_end(tiff: tifffile.TiffFile, count: int) -> int:
