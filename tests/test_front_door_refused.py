@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import deepstorm3d as ds
+from deepstorm3d.rendering.sections import Box
 
 SIDE = ds.mask("quickstart").shape[0]
 
@@ -150,6 +152,81 @@ def test_a_list_is_not_written_with_pixels_or_a_shape_that_no_camera_has(
         with pytest.raises(ds.InputError, match="must be Localizations, not"):
             ds.write_table(path, other, **right)
     assert not list(tmp_path.iterdir())
+
+
+NO_MOVIES: dict[str, Any] = {
+    "None": None,
+    "a number": 3,
+    "frames one by one": iter([np.ones((8, 8))]),
+    "a set": {1},
+}
+
+
+@pytest.mark.parametrize(
+    "given", [*NO_MOVIES.values(), pd.DataFrame(np.ones((8, 8)))], ids=[*NO_MOVIES, "a table"]
+)
+def test_what_is_no_movie_is_refused_wherever_one_is_taken(given: Any) -> None:
+    model = ds.load_model("astigmatic", device="cpu")
+    for call in (
+        lambda: model.localize(given, refine=False),
+        lambda: model.localize(ds.Excerpt(given), refine=False),
+        lambda: ds.estimate(given, "quickstart"),
+        lambda: ds.estimate(np.ones((4, 64, 64)), "quickstart", dark=given if given is not None else 3),
+        lambda: ds.regenerate(ds.Localizations.empty(), given, model),
+        lambda: ds.measure_psf(given, "quickstart"),
+    ):
+        with pytest.raises(ds.InputError):
+            call()
+
+
+@pytest.mark.parametrize("given", ["emccd", 3, [100, 2.2], 0, ""], ids=repr)
+def test_what_is_no_camera_is_refused_with_what_one_is(given: Any, found: ds.Localizations) -> None:
+    model, movie = ds.load_model("astigmatic", device="cpu"), np.ones((1, 32, 32), np.uint16)
+    for call in (
+        lambda: model.localize(movie, camera=given, refine=False),
+        lambda: model.pipeline(camera=given),
+        lambda: ds.regenerate(found, movie, model, camera=given),
+    ):
+        with pytest.raises(ds.InputError, match="camera"):
+            call()
+
+
+@pytest.mark.parametrize("given", [(0,), "a", "ab", None, (0, 1, 2), 3, (0, "a"), (0, np.nan)], ids=repr)
+def test_two_planes_are_two_numbers(given: Any, found: ds.Localizations) -> None:
+    with pytest.raises(ds.InputError):
+        ds.plot.section(found, between_um=given)
+    with pytest.raises(ds.InputError, match="two positions, from and to"):
+        Box(x=given)
+
+
+@pytest.mark.parametrize("given", [5, "yes", (1, 2), (0, 0, 0, 9), ("a", 0, 9, 9), 2.5], ids=repr)
+def test_the_border_of_the_challenge_is_four_edges(
+    given: Any, found: ds.Localizations, truth: ds.Emitters
+) -> None:
+    with pytest.raises(ds.InputError, match="challenge"):
+        ds.evaluate(found, truth, challenge=given)
+    right = ds.evaluate(found, truth, challenge=np.array([0, 0, 6.0, 6.0]))
+    assert right.score.tp <= ds.evaluate(found, truth, challenge=1).score.tp
+
+
+@pytest.mark.parametrize("seed", [2**70, -(2**70), 2**63])
+def test_a_seed_that_no_generator_takes_is_refused(seed: int) -> None:
+    with pytest.raises(ds.InputError, match="seed"):
+        ds.simulate("quickstart", emitters=1, seed=seed)
+
+
+@pytest.mark.parametrize("shape", [64, None, "ab", (64.5, 64), ("64", 64), (64,), (4, 64), (64, 4)], ids=repr)
+def test_a_shape_is_two_whole_numbers_that_hold_the_rows(
+    shape: Any, found: ds.Localizations, truth: ds.Emitters, tmp_path: Path
+) -> None:
+    right: dict[str, Any] = {"pixel_um": 0.1, "frames": 10}
+    for call in (
+        lambda shape: ds.write_table(tmp_path / "a.hdf5", found, shape=shape, overwrite=True, **right),
+        lambda shape: ds.write_truth(tmp_path / "a.csv", truth, shape=shape, overwrite=True, **right),
+    ):
+        with pytest.raises(ds.InputError, match="shape"):
+            call(shape)
+        call((58, 58))  # a molecule just beyond the edge shines into the frame
 
 
 def test_frames_that_a_movie_has_not_are_refused(tmp_path: Path) -> None:

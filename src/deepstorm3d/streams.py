@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from .errors import InputError
+
 __all__ = ["STREAMS", "stream", "stream_seed"]
 
 STREAMS = {
@@ -29,6 +31,10 @@ _STEP = 1_000_000_007
 """Added for each step after which a training was resumed."""
 
 
+_MOST = 2**62
+"""Largest seed."""
+
+
 def stream_seed(seed: int, name: str) -> int:
     """The seed of a stream, for code that makes its own generators; `name`: a key of `STREAMS`."""
     return seed + STREAMS[name]
@@ -40,6 +46,9 @@ def stream(
     """The generator of a stream.
 
     seed: of the experiment, or as the user gave it;  name: a key of `STREAMS`;  process, step: of a training;
-    each process, and each step from which one is resumed, has numbers of its own.
+    each process, and each step from which one is resumed, has numbers of its own.  Raises InputError for a seed
+    that a generator does not take.
     """
+    if abs(seed) > _MOST:
+        raise InputError(f"the seed {seed} is too large for random numbers", f"give one of up to {_MOST}")
     return torch.Generator(device).manual_seed(stream_seed(seed, name) + _PROCESS * process + _STEP * step)

@@ -73,7 +73,7 @@ def evaluate(
     0
     """
     rule = MatchRule(tolerance_nm, bool(challenge), min_photons)
-    field_um = None if isinstance(challenge, bool) else challenge
+    field_um = None if isinstance(challenge, bool) else _edges_um(challenge)
     if isinstance(found, Localizations) and isinstance(truth, Emitters):
         return evaluate_list(found, truth, rule, register=register, field_um=field_um)
     locs = found if isinstance(found, Localizations) else Path(found)
@@ -319,6 +319,18 @@ def track(
     tracked = track_list(table, rule, watch=watch)
     doubt(tracked.warnings)
     return tracked
+
+
+def _edges_um(given: object) -> Extent | None:
+    """The edges of the frames, µm; None for 0 and 1, which mean False and True.  Raises InputError."""
+    if given in (0, 1):
+        return None
+    edges = [each for each in given if isinstance(each, int | float)] if isinstance(given, tuple | list) else []
+    if len(edges) != 4 or not (edges[0] < edges[2] and edges[1] < edges[3]):
+        raise InputError(
+            f"`challenge` is True, False, or the left, top, right and bottom edge of the frames, µm, not {given!r}"
+        )
+    return edges[0], edges[1], edges[2], edges[3]
 
 
 def _lateral_and_axial_um(distance_nm: float | tuple[float, float]) -> tuple[float, float]:

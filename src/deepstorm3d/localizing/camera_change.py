@@ -24,10 +24,15 @@ def change_camera(camera: Camera, changes: Camera | Mapping[str, object] | None)
     (`assumed_values` lists them).
     Raises InputError with the key and the allowed values, and if a required value of a kind is missing.
     """
-    if not changes:
+    if changes is None or changes == {}:
         return camera
-    if not isinstance(changes, Mapping):
+    if isinstance(changes, CameraSpec):
         return changes
+    if not isinstance(changes, Mapping):
+        raise InputError(
+            f"a camera is a camera or a mapping of its values, not {changes!r}",
+            'give for instance {"baseline": 100, "gain": 2.2}',
+        )
     values = dict(changes)
     kind = _kind(camera, values)
     known = {key: None for each in (type(camera), *_kinds().values()) for key in each.model_fields}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from copy import copy
 from os import PathLike
 from pathlib import Path
@@ -147,6 +147,7 @@ class Model:
         threshold = self._threshold if threshold is None else threshold
         # A mapping is not hashable, so its text is part of the key.
         said = repr(sorted(camera.items())) if isinstance(camera, Mapping) else camera
+        said = said if isinstance(said, Hashable) else repr(said)
         key = (said, threshold, method, refine)
         if key not in self._pipelines:
             self._pipelines[key] = load_pipeline(

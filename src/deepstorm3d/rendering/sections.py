@@ -49,7 +49,7 @@ class Box:
 
     def __post_init__(self) -> None:
         for axis in AXES:
-            low, high = getattr(self, axis)
+            low, high = _planes(getattr(self, axis), axis)
             if not low < high:
                 raise InputError(f"the {axis} range must grow, got {low:g} to {high:g} µm")
 
@@ -60,7 +60,7 @@ class Box:
         """
         if axis not in AXES:
             raise InputError(f"a section is across x, y or z, not '{axis}'")
-        first, last = between_um
+        first, last = _planes(between_um, axis)
         if not first < last:
             raise InputError(f"a section must be thicker than 0 nm, got {1000 * (last - first):g} nm")
         low, high = getattr(self, axis)
@@ -103,6 +103,15 @@ class Box:
             if (low, high) != _EVERYTHING:
                 kept = kept & (xyz[:, column] >= low) & (xyz[:, column] < high)
         return kept
+
+
+def _planes(given: object, axis: str) -> Interval:
+    """The positions of two planes; raises InputError for anything but two numbers."""
+    both = given if isinstance(given, tuple | list | np.ndarray) else ()
+    numbers = [each for each in both if isinstance(each, int | float | np.number)]
+    if len(both) != 2 or len(numbers) != 2 or any(math.isnan(each) for each in numbers):
+        raise InputError(f"the {axis} range is two positions, from and to, in µm, not {given!r}")
+    return float(numbers[0]), float(numbers[1])
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...errors import InputError
 from .array_movie import ArrayMovie
 from .movie_source import Movie
 from .opening import open_movie
@@ -24,11 +25,18 @@ AnyMovie = NDArray[Any] | Tensor | Movie | str | PathLike[str]
 def as_source(movie: AnyMovie, *, name: str = "array") -> Path | Movie:
     """What `opened` and `Excerpt` take.
 
-    name: of an array, for messages.  Raises InputError for an array that is no movie.
+    name: of an array, for messages.  Raises InputError for what is no movie.
     """
     if isinstance(movie, np.ndarray | Tensor):
         return ArrayMovie(movie, name=name)
-    return Path(movie) if isinstance(movie, str | PathLike) else movie
+    if isinstance(movie, str | PathLike):
+        return Path(movie)
+    if not all(hasattr(movie, each) for each in ("shape", "read", "gaps", "notes")):
+        raise InputError(
+            f"a movie is an array, a tensor, an open movie or a file, not {type(movie).__name__}",
+            "make it a numpy array (frames, height, width)",
+        )
+    return movie
 
 
 def opened(source: Path | Movie) -> AbstractContextManager[Movie]:
