@@ -35,6 +35,8 @@ _INK = "#e6e6e6"
 _GROUND = "black"
 # Steps, at most, of an axis that may be as narrow as a fifth of the field.
 _FEW_TICKS = 3
+# A field narrower than this part of the side view (few rows at one place) has room for one step.
+_NARROW = 0.4
 # Pixels per inch: high, because rendered pixels are small.
 _DPI = 200
 
@@ -79,6 +81,10 @@ def views_figure(rendering: DepthRendering, *, title: str = "") -> Figure:
     beside.set(xlabel=_LABELS["z"], ylabel="", aspect=depth / side)
     # Last: the side views have set the steps of the axes that they share.
     fit_ticks(above, rendering.xy.edges_um)
+    if width < _NARROW * side:
+        above.set_xticks([(left + right) / 2])
+    if height < _NARROW * side:
+        above.set_yticks([(top + bottom) / 2])
     beside.locator_params(axis="x", nbins=_FEW_TICKS)
     corner = figure.add_subplot(grid[1, 1])
     corner.axis("off")

@@ -23,8 +23,14 @@ __all__ = ["tracks", "tracks_figure"]
 
 # Marker of each axis.
 _MARKS = {"x": "o", "y": "s", "z": "^"}
+# Label of each axis.
+_LABELS = ("x (µm)", "y (µm)", "depth z (µm)")
 # Most steps that are drawn.
 _MOST_SEGMENTS = 100_000
+# A field longer than this to 1 gets a panel of its shape, …
+_LONG = 3.0
+# … but not one longer than this to 1.
+_LONGEST = 5.0
 # Most bins of the histogram of lengths.
 _MOST_BINS = 40
 # Longest lag that is drawn, frames; at most a quarter of the longest trajectory, beyond which few pairs are
@@ -104,8 +110,8 @@ def tracks_figure(
     _draw_tracks(side, table, (0, 2), step)
     above.invert_yaxis()
     side.invert_yaxis()
-    above.set(title="From above (y down, as in the image)", xlabel="x (µm)", ylabel="y (µm)")
-    side.set(title="From the side (deeper is down)", xlabel="x (µm)", ylabel="depth z (µm)")
+    above.set(title="From above\n(y down, as in the image)")
+    side.set(title="From the side\n(deeper is down)")
     if drawn is not None:
         colour_bar(drawn, above, f"time ({unit})")
         colour_bar(drawn, side, f"time ({unit})")
@@ -130,8 +136,8 @@ def _draw_tracks(
 ) -> LineCollection | None:
     from matplotlib.collections import LineCollection
 
+    axes.set(xlabel=_LABELS[plane[0]], ylabel=_LABELS[plane[1]])
     segments, times = _segments(table, plane)
-    axes.set_aspect("equal", adjustable="datalim")
     if not len(segments):
         return None
     lines = LineCollection(
@@ -140,7 +146,27 @@ def _draw_tracks(
     lines.set_array(times * interval)
     axes.add_collection(lines)
     axes.autoscale_view()
+    _fit_panel(axes)
     return lines
+
+
+def _fit_panel(axes: Axes) -> None:
+    """Equal scales, in a panel of the field's own shape where that is long.
+
+    The short side of a field longer than `_LONGEST` to 1 is stretched, or nothing could be seen along it; its
+    label says so.
+    """
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    ratio = (right - left) / (high - low)
+    if 1 / _LONG <= ratio <= _LONG:
+        axes.set_aspect("equal", adjustable="datalim")
+        return
+    stretch = max(1.0, max(ratio, 1 / ratio) / _LONGEST)
+    axes.set_aspect(stretch if ratio > 1 else 1 / stretch, adjustable="box")
+    short = axes.xaxis if ratio < 1 else axes.yaxis
+    axes.locator_params(axis="x" if ratio < 1 else "y", nbins=3)
+    if stretch > 1.05:
+        short.set_label_text(f"{short.get_label_text()[:-1]}, ×{stretch:.2g})")
 
 
 def _segments(table: Localizations, plane: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

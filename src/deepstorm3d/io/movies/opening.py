@@ -55,7 +55,7 @@ def open_movie(path: str | Path, *, partial: bool = False) -> Movie:
 
 
 def open_growing(path: Path) -> Movie:
-    """Open a movie that is being recorded, for its frames by now: it is looked at often, so no chunk is decoded."""
+    """Open a movie that is being recorded, by now; no chunk is decoded, as it is looked at often."""
     return _opened(path, partial=True, growing=True)
 
 

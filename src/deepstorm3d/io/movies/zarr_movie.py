@@ -84,8 +84,8 @@ class ZarrMovie(Source):
         """What is wrong with frames start … stop−1, which cannot be read together."""
         bad = self._damaged(np.arange(start, stop)) or list(range(start, stop))
         return InputError(
-            f"{self.path}: frame{'s' if len(bad) > 1 else ''} {in_words(runs(bad))} cannot be read ({error}); the "
-            "store is damaged",
+            f"{self.path}: frame{'s' if len(bad) > 1 else ''} {in_words(runs(bad))} cannot be read ({error}); "
+            "the store is damaged",
             "copy it again, or leave them out (`partial=True`)",
         )
 
