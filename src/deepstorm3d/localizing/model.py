@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ..camera import Camera
+from ..camera import Camera, CameraSpec
 from ..devices import chosen_device
 from ..emitters import Localizations
 from ..errors import Interrupted
@@ -145,9 +145,9 @@ class Model:
         The arguments are those of `localize`.
         """
         threshold = self._threshold if threshold is None else threshold
-        # A mapping is not hashable, so its text is part of the key.
-        said = repr(sorted(camera.items())) if isinstance(camera, Mapping) else camera
-        said = said if isinstance(said, Hashable) else repr(said)
+        # Of what is not hashable, such as a mapping, the text is part of the key.
+        said = camera if isinstance(camera, CameraSpec) else repr(camera)
+        said = repr(sorted(camera.items())) if isinstance(camera, Mapping) else said
         key = (said, threshold, method, refine)
         if key not in self._pipelines:
             self._pipelines[key] = load_pipeline(
