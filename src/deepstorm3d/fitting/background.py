@@ -7,6 +7,8 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
+from .lapack import of_each
+
 __all__ = ["SplineBackground", "share_left"]
 
 _NOTHING = 1e-6  # values of a spline below this count as 0
@@ -148,7 +150,8 @@ def _gram_inverse(basis: Tensor) -> Tensor:
     gram = (basis.mT @ basis).double()
     # Splines that are 0 everywhere keep their coefficients.
     empty = gram.diagonal(dim1=-2, dim2=-1) == 0
-    return torch.linalg.inv_ex(gram + torch.diag_embed(empty.double())).inverse.to(basis)
+    gram = gram + torch.diag_embed(empty.double())
+    return of_each(lambda each: torch.linalg.inv_ex(each).inverse, gram).to(basis)
 
 
 def _reach(basis: Tensor) -> tuple[Tensor, Tensor]:

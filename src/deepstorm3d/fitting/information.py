@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from . import compiled
+from .lapack import of_each
 from .linear import LinearImage
 from .matrices import Order, fisher_matrices
 
@@ -109,5 +110,5 @@ def _inverse(matrix: Tensor) -> Tensor:
     scale = diagonal.rsqrt()
     unit = matrix.mul_(scale[..., :, None]).mul_(scale[..., None, :])
     unit.diagonal(dim1=-2, dim2=-1).add_(1e-7)
-    inverse = torch.linalg.inv_ex(unit).inverse
+    inverse = of_each(lambda each: torch.linalg.inv_ex(each).inverse, unit)
     return inverse.mul_(scale[..., :, None]).mul_(scale[..., None, :])

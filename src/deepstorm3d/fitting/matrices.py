@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from .lapack import of_each
 from .linear import LinearImage
 
 __all__ = ["Order", "damped_steps", "fisher_matrices"]
@@ -121,6 +122,6 @@ def damped_steps(matrix: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
     scale = matrix.diagonal(dim1=1, dim2=2).clamp(min=1e-20).rsqrt()
     unit = (matrix * scale[:, :, None] * scale[:, None]).double()
     unit.diagonal(dim1=1, dim2=2).copy_(1 + 1e-6 + damping[:, None])
-    factor = torch.linalg.cholesky_ex(unit).L
+    factor = of_each(lambda each: torch.linalg.cholesky_ex(each).L, unit)
     step = torch.cholesky_solve((gradient * scale).double()[:, :, None], factor)[:, :, 0]
     return step.to(scale) * scale
