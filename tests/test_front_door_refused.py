@@ -215,8 +215,8 @@ def test_a_seed_that_no_generator_takes_is_refused(seed: int) -> None:
         ds.simulate("quickstart", emitters=1, seed=seed)
 
 
-@pytest.mark.parametrize("shape", [64, None, "ab", (64.5, 64), ("64", 64), (64,), (4, 64), (64, 4)], ids=repr)
-def test_a_shape_is_two_whole_numbers_that_hold_the_rows(
+@pytest.mark.parametrize("shape", [64, None, "ab", (64.5, 64), ("64", 64), (64,)], ids=repr)
+def test_a_shape_is_two_whole_numbers(
     shape: Any, found: ds.Localizations, truth: ds.Emitters, tmp_path: Path
 ) -> None:
     right: dict[str, Any] = {"pixel_um": 0.1, "frames": 10}
@@ -226,7 +226,7 @@ def test_a_shape_is_two_whole_numbers_that_hold_the_rows(
     ):
         with pytest.raises(ds.InputError, match="shape"):
             call(shape)
-        call((58, 58))  # a molecule just beyond the edge shines into the frame
+        call((58, 58))
 
 
 def test_frames_that_a_movie_has_not_are_refused(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def climbed(
         advance(effort.watch)
         deviance[frame], settled[frame], _ = climb(
             spline, scenes[frame], some_of(molecules, rows), coefficients[frame], limits,
-            effort.iterations, effort.settled, sigma[rows],
+            (effort.iterations, effort.settled), sigma[rows],
         )  # fmt: skip
     found = torch.from_numpy(molecules.places).to(start.xyz)
     state = replace(

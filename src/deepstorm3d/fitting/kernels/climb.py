@@ -131,17 +131,17 @@ def climb(
     molecules: Molecules,
     coefficients: Array,
     limits: Array,
-    iterations: int,
-    settled: float,
+    effort: tuple[int, float],
     sigma: Array,
 ) -> tuple[float, bool, int]:
     """Climb to the most likely state, in place; returns the deviance, whether it converged, and the steps.
 
     coefficients: (k, l);  limits: (p, 3) lowest and highest value and longest step of each of a molecule's
-    unknowns, 4, or 5 with the blur;  sigma: (n,) of the photons, is written (`photon_sigma`); (0,): not wanted.
-    See `fitting.refine.refine`.
+    unknowns, 4, or 5 with the blur;  effort: largest number of steps, and `settled` (`Effort`);
+    sigma: (n,) of the photons, is written (`photon_sigma`); (0,): not wanted.  See `fitting.refine.refine`.
     """
     number, unknowns, places = len(molecules.places), len(limits), molecules.places
+    iterations, settled = effort
     size, shape = number * unknowns + coefficients.size, scene.counts.shape
     image, tried = np.empty(shape, np.float32), np.empty(shape, np.float32)
     score, information = np.empty(shape, np.float32), np.empty(shape, np.float32)

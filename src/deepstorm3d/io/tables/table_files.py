@@ -21,9 +21,6 @@ from .header import TableHeader
 from .thunderstorm import ThunderstormFile, read_thunderstorm_truth
 from .writable import refuse_unwritable
 
-# How far beyond the edge of the frame a molecule may lie, px.
-_BEYOND_PX = 10
-
 __all__ = [
     "claim_list",
     "claim_truth",
@@ -145,7 +142,7 @@ def write_table(
         `overwrite`, or a failed write, after which nothing stands under the final name.
     """
     refuse_pixel(pixel_um)
-    _refuse_shape(shape, localizations, pixel_um)
+    _refuse_shape(shape)
     _refuse_beyond(localizations, frames)
     write_list(path, localizations, TableHeader(pixel_um, frames, shape), format=format, overwrite=overwrite)
 
@@ -210,7 +207,7 @@ def write_truth(
     """
     path = Path(path)
     refuse_pixel(pixel_um)
-    _refuse_shape(shape, emitters, pixel_um)
+    _refuse_shape(shape)
     _refuse_beyond(emitters, frames)
     claim_truth(path, overwrite=overwrite)
     refuse_unwritable(emitters)
@@ -224,22 +221,12 @@ def claim_truth(path: Path, *, overwrite: bool) -> None:
     claim_name(path, overwrite=overwrite)
 
 
-def _refuse_shape(shape: Sequence[int], table: Localizations | Emitters, pixel_um: float) -> None:
-    """Refuse what is no (height, width) in px, and a frame that most of the rows cannot come from."""
+def _refuse_shape(shape: Sequence[int]) -> None:
+    """Refuse what is no (height, width) in px."""
     sides = list(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else []
     whole = all(isinstance(each, Integral) and each >= 1 for each in sides)
     if len(sides) != 2 or not whole:
         raise InputError(f"the shape of a frame is (height, width) in px, two whole numbers, not {shape!r}")
-    if not len(table):
-        return
-    # A molecule a little beyond the edge still shines into the frame.
-    x, y = (float(table.xyz[:, axis].max()) / pixel_um for axis in (0, 1))
-    if y > sides[0] + _BEYOND_PX or x > sides[1] + _BEYOND_PX:
-        raise InputError(
-            f"there are rows up to {y:.0f} px down and {x:.0f} px across, and the frames have {sides[0]} x "
-            f"{sides[1]} px (height, width)",
-            "give the shape of the movie's frames (`shape`), and its pixel (`pixel_um`)",
-        )
 
 
 def _refuse_beyond(table: Localizations | Emitters, frames: int) -> None:
