@@ -13,10 +13,12 @@ from ..emitters import Localizations
 from ..field import Field
 from ..optics.psf import PSF, psf_in_field
 from ..watch import SILENT, Part, Watcher, advance
+from .at_edges import AtEdges, widened
 from .background import SplineBackground
 from .blurs import searched_with_blurs
 from .compiled import announce, can_compile
 from .crowd import most_molecules, of_usable_frames
+from .edge_starts import ALL_EDGES, Edges, EdgeStarts, edges_of
 from .frame_model import FrameModel
 from .groups import Footprint, groups
 from .information import joint_bounds
@@ -26,7 +28,7 @@ from .parallel import side_by_side
 from .passes import Passes
 from .photometry import at_positions, fit_light
 from .proposals import Proposer
-from .refine import Bounds, Effort, Refined, refine
+from .refine import Bounds, Effort, Refined
 from .room import Room
 from .search import MatchedFilter
 from .second_pass import SecondPass
@@ -73,7 +75,7 @@ class JointFit:
     network: candidates in frames (K, H, W) of photons, given their numbers (K,) in the batch as well, for more
     passes over crowded ones (`SecondPass`);
     field_px: height and width of the field of which the frames are a part (None: they are all of it): the
-    false alarms are those of the whole field;
+    false alarms are those of the whole field;  edges: which sides of the frames are edges of it;
     watch: is called with the number of frames done; it can end the work (Interrupted);
     room: memory that is shared with fits beside this one (None: there are none).
     """
@@ -91,13 +93,14 @@ class JointFit:
     most_per_um2: float = 5.0
     network: Callable[[Tensor, Tensor], Localizations] | None = None
     field_px: tuple[int, int] | None = None
+    edges: Edges = ALL_EDGES
     watch: Watcher = SILENT
     room: Room | None = None
 
     def in_field(self, field: Field, whole: Field) -> JointFit:
         """The same fit for frames that show a part of the whole field that is searched."""
         core, tails = (psf_in_field(psf, field) for psf in (self.core, self.whole))
-        return replace(self, core=core, whole=tails, field_px=whole.size)
+        return replace(self, core=core, whole=tails, field_px=whole.size, edges=edges_of(field, whole))
 
     def search(self, frames: Tensor, spacing_px: float) -> MatchedFilter:
         """The search for molecules in frames (B, H, W);  spacing_px: of the knots of their background."""
@@ -206,9 +209,15 @@ class JointFit:
         selector = self._selector(surface, search, expected)
         best = self._searched(self._start(found, likelihood), likelihood, selector)
         surface, best = self._with_finer_background(best, likelihood, surface, selector)
-        del selector  # and what its model keeps of the last state: the last fit takes the most memory
-        final = refine(self.whole, best.state, likelihood, surface, self.bounds, Effort(watch=self.watch))
+        # What the selector's model keeps of the last state goes with it: the last fit takes the most memory.
+        model = FrameModel(self.whole, surface, self.bounds, Effort(watch=self.watch))
+        selector = replace(selector, model=model)
+        final, spread = model.fit(best.state, likelihood), None
+        if self.rounds:
+            starts = EdgeStarts(self.core, self.bounds, search.z, self.edges)
+            final, spread = AtEdges(selector, starts)(final, likelihood)
         table = self._localizations(final, found, likelihood, surface)
+        table = table if spread is None else widened(table, spread)
         return Explained(table, misfit_of_frames(likelihood, final.deviance))
 
     def _with_finer_background(
