@@ -26,6 +26,7 @@ from deepstorm3d.fitting.state import JointState
 
 PIXEL = MICROSCOPE.pixel_um
 BOUNDS = Bounds(DEPTH)
+NO_EDGES: Edges = (False, False, False, False)
 SIDES = ("left", "top", "right", "bottom")
 EACH = 10  # molecules beyond each side
 
@@ -89,15 +90,22 @@ def test_a_fit_that_begins_inside_the_edge_is_as_likely_as_one_that_begins_at_th
     assert bool((torch.cat(after) <= torch.cat(before) + 0.01).all())
 
 
-def test_a_joint_fit_states_how_sure_the_place_beyond_an_edge_is() -> None:
+def test_a_joint_fit_does_so_and_states_how_sure_the_place_is() -> None:
     truth, light = beyond_all_sides()
-    start = inside(0.2)
+    start = inside(0.6)
     fit = JointFit(truth.psf, truth.psf, BOUNDS, DEPTH, spacing_px=20.0)
-    found = fit(Localizations.proposals(start.xyz, start.frame, torch.ones(len(start))), light)
-    alone = torch.bincount(found.frame, minlength=len(light))[found.frame] == 1
-    assert found.sigma_xyz is not None and int(alone.sum()) > 0.8 * len(light)
+    candidates = Localizations.proposals(start.xyz, start.frame, torch.ones(len(start)))
+    found, without = (replace(fit, edges=edges).explain(candidates, light) for edges in (ALL_EDGES, NO_EDGES))
+    gain = (without.misfit - found.misfit) * SIZE[0] * SIZE[1]
+    assert bool((gain > -0.1).all()) and int((gain > 2).sum()) >= 2
+    assert wrong(found.localizations, truth) < wrong(without.localizations, truth)
+
+
+def wrong(found: Localizations, truth: Scene) -> int:
+    """Rows more than four of their σ off."""
+    assert found.sigma_xyz is not None
     off = (found.xyz - truth.state.xyz[found.frame]).abs() / found.sigma_xyz
-    assert float((off[alone] > 4).any(1).float().mean()) < 0.1
+    return int((off > 4).any(1).sum())
 
 
 def test_molecules_of_a_side_that_is_no_edge_and_those_away_from_edges_stay() -> None:
