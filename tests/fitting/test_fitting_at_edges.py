@@ -74,7 +74,7 @@ def at_edges(truth: Scene, light: Likelihood, edges: Edges = ALL_EDGES) -> AtEdg
     search = MatchedFilter.shared(truth.psf, DEPTH, SIZE, light.frames, None, 20.0)
     model = FrameModel(truth.psf, truth.background, BOUNDS, Effort())
     selector = Selector(model, Proposer(truth.psf, BOUNDS, search))
-    return AtEdges(selector, EdgeStarts(truth.psf, BOUNDS, search.z, edges))
+    return AtEdges(selector, EdgeStarts(truth.psf, BOUNDS, search.z, 20.0, edges))
 
 
 def test_a_fit_that_begins_inside_the_edge_is_as_likely_as_one_that_begins_at_the_truth() -> None:

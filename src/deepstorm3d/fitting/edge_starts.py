@@ -11,11 +11,12 @@ from ..field import Field
 from ..maxima import highest_around
 from ..optics.assembly import Assembly
 from ..optics.psf import PSF
+from .background import SplineBackground
 from .likelihood import Likelihood
-from .refine import Bounds, Effort
+from .refine import Bounds, Effort, Refined, refine
 from .rivals import outdone
 from .state import JointState
-from .windows import WindowFit, Windows
+from .windows import Windows
 
 __all__ = ["ALL_EDGES", "EdgeStarts", "Edges", "Places", "edges_of"]
 
@@ -23,11 +24,12 @@ Edges = tuple[bool, bool, bool, bool]
 """Which sides of a frame are edges of the whole field: left, top, right, bottom."""
 ALL_EDGES: Edges = (True, True, True, True)
 
-_INSIDE_UM = 0.7  # a molecule less far inside an edge is at it, µm
+_INSIDE_UM = 0.6  # a molecule less far inside an edge is at it, µm
 _FARTHEST_UM = 0.35  # what is farther beyond it could be of any brightness, and is no other place, µm
 # Distances beyond the edge at which a molecule starts, µm, each at the most promising depths.
-_BEYOND_UM = (-0.25, -0.05, 0.1, 0.25)
+_BEYOND_UM = (-0.2, 0.0, 0.2)
 _DEPTHS = 2  # largest number of depths at each distance
+_SHARE = 0.8  # a start explains at least this share of what the molecule's own place does
 _ITERATIONS = 15  # largest number of steps of a start's fit in its window …
 _SETTLED = 0.2  # … which stops when a step lowers the deviance by less than this
 # A fit in a window may have a deviance higher by this: the background there is that of the own place.
@@ -91,12 +93,14 @@ class EdgeStarts:
     """Fits each molecule at an edge from other starts, in a window with all else unchanged.
 
     psf: its patch is the window;  bounds: allowed range of the unknowns;  z: depths of the starts, µm;
+    spacing_px: of the knots of the background, which bends where a spot is missed;
     edges: which sides of the frames are edges of the field.
     """
 
     psf: PSF
     bounds: Bounds
     z: Tensor
+    spacing_px: float
     edges: Edges = ALL_EDGES
 
     def __call__(self, state: JointState, image: Tensor, likelihood: Likelihood) -> Places:
@@ -110,23 +114,38 @@ class EdgeStarts:
             return Places.of(state, row, row, row.double())
         windows = Windows.around(state.xyz[row], state.frame[row], likelihood, self.psf, image)
         blur = None if state.blur_px is None else state.blur_px[row]
-        own = self._drawn(windows, state.xyz[row, None], blur)[:, 0] * state.photons[row, None, None]
+        unit = self._drawn(windows, state.xyz[row, None], blur)
+        own = unit[:, 0] * state.photons[row, None, None]
         windows = windows.without(own)
         grid = self._grid(state.xyz[row], edge, beyond[row, edge])
-        gain, photons = _light(self._drawn(windows, grid.flatten(1, 2), blur), windows.likelihood, own)
-        start, place = _highest(gain.view(grid.shape[:3]))
+        images = torch.cat([self._drawn(windows, grid.flatten(1, 2), blur), unit], 1)
+        gain, photons = _light(images, windows.likelihood, own)
+        start, place = _highest(gain[:, :-1].view(grid.shape[:3]), _SHARE * gain[:, -1])
         # The molecules' own places first: what their windows leave is the measure for the others.
-        each = torch.cat([torch.arange(len(row), device=row.device), start])
-        xyz = torch.cat([state.xyz[row], grid.flatten(1, 2)[start, place]])
-        light = torch.cat([state.photons[row], photons[start, place]])
-        fit = WindowFit(self.psf, self.bounds, Effort(_ITERATIONS, _SETTLED))
-        blurs = None if blur is None else blur[each, None]
-        fitted = fit(windows.select(each), xyz[:, None], light[:, None], blur_px=blurs)
-        above = fitted.deviance - fitted.deviance[each]
-        others = torch.arange(len(row), len(each), device=row.device)
-        found = Places.of(fitted.state, others, row[start], above[others])
+        first, measure = start.unique(return_inverse=True)
+        each = torch.cat([first, start])
+        xyz = torch.cat([state.xyz[row[first]], grid.flatten(1, 2)[start, place]])
+        light = torch.cat([state.photons[row[first]], photons[start, place]])
+        fitted = self._fitted(windows.select(each), xyz, light, None if blur is None else blur[each])
+        above = fitted.deviance[len(first) :] - fitted.deviance[measure]
+        others = torch.arange(len(first), len(each), device=row.device)
+        found = Places.of(fitted.state, others, row[start], above)
         seen = self._beyond(found.xyz, likelihood).amax(1) < _FARTHEST_UM
         return found.select(seen & (found.deviance < _MARGIN)).distinct(state)
+
+    def _fitted(self, windows: Windows, xyz: Tensor, photons: Tensor, blur_px: Tensor | None) -> Refined:
+        """The fit of one molecule and a change of the background in each window: K of all of them."""
+        count, side = len(xyz), self.psf.patch_px
+        surface = SplineBackground.shared((side, side), self.spacing_px, xyz)
+        start = JointState(
+            xyz=xyz,
+            photons=photons.clamp(min=self.bounds.photons),
+            frame=torch.arange(count, device=xyz.device),
+            coefficients=xyz.new_zeros(count, *surface.shape),
+            blur_px=blur_px,
+            begin_px=windows.corner,
+        )
+        return refine(self.psf, start, windows.likelihood, surface, self.bounds, Effort(_ITERATIONS, _SETTLED))
 
     def _beyond(self, xyz: Tensor, likelihood: Likelihood) -> Tensor:
         """How far places (N, 3) are beyond each edge, (N, 4) µm: negative inside, −inf where there is none."""
@@ -178,11 +197,15 @@ def _light(images: Tensor, likelihood: Likelihood, own: Tensor) -> tuple[Tensor,
     return pull.clamp(min=0) * photons, photons
 
 
-def _highest(gain: Tensor) -> tuple[Tensor, Tensor]:
-    """The highest maxima of gains (K, E, Z) along the depths: which of the K, and the place among E·Z."""
+def _highest(gain: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
+    """The highest maxima of gains (K, E, Z) along the depths: which of the K, and the place among E·Z.
+
+    least: (K,), what each must exceed.
+    """
     distances, depths = gain.shape[1:]
     each = gain.flatten(0, 1)
-    peaks = torch.where((each >= highest_around(each, 1)) & (each > 0), each, 0.0)
+    high = each > least.repeat_interleave(distances)[:, None]
+    peaks = torch.where((each >= highest_around(each, 1)) & high, each, 0.0)
     best, depth = peaks.sort(dim=1, descending=True, stable=True)
     line, number = (best[:, :_DEPTHS] > 0).nonzero().unbind(1)
     return line // distances, line % distances * depths + depth[line, number]

@@ -214,7 +214,7 @@ class JointFit:
         selector = replace(selector, model=model)
         final, spread = model.fit(best.state, likelihood), None
         if self.rounds:
-            starts = EdgeStarts(self.core, self.bounds, search.z, self.edges)
+            starts = EdgeStarts(self.core, self.bounds, search.z, self.spacing_px, self.edges)
             final, spread = AtEdges(selector, starts)(final, likelihood)
         table = self._localizations(final, found, likelihood, surface)
         table = table if spread is None else widened(table, spread)
