@@ -121,6 +121,8 @@ class EdgeStarts:
         images = torch.cat([self._drawn(windows, grid.flatten(1, 2), blur), unit], 1)
         gain, photons = _light(images, windows.likelihood, own)
         start, place = _highest(gain[:, :-1].view(grid.shape[:3]), _SHARE * gain[:, -1])
+        if not len(start):
+            return Places.of(state, start, start, start.double())
         # The molecules' own places first: what their windows leave is the measure for the others.
         first, measure = start.unique(return_inverse=True)
         each = torch.cat([first, start])
