@@ -58,9 +58,9 @@ def test_the_fit_of_a_frame_keeps_to_its_budget_of_operations_and_waits() -> Non
         table = fit(found, likelihood)
     assert len(table) == len(start)
     assert table.xyz.is_cuda
-    # Measured, of a group of eight frames of five molecules: 754 and 8 a frame.
-    assert counted.launches < 830 * FRAMES
-    assert counted.waits < 10 * FRAMES
+    # Measured, of a group of eight frames of five molecules: 896 and 10 a frame, 99 and 2 of them at the edges.
+    assert counted.launches < 930 * FRAMES
+    assert counted.waits < 12 * FRAMES
 
 
 @pytest.mark.gpu

@@ -328,8 +328,8 @@ def _edges_um(given: object) -> Extent | None:
     edges = [each for each in given if isinstance(each, int | float)] if isinstance(given, tuple | list) else []
     if len(edges) != 4 or not (edges[0] < edges[2] and edges[1] < edges[3]):
         raise InputError(
-            "what the challenge leaves out is True, False, or the left, top, right and bottom edge of the frames, µm, "
-            f"not {given!r}"
+            "what the challenge leaves out is True, False, or the left, top, right and bottom edge of the "
+            f"frames, µm, not {given!r}"
         )
     return edges[0], edges[1], edges[2], edges[3]
 
