@@ -101,7 +101,7 @@ def test_molecules_all_over_the_field_scatter_as_their_sigma_says() -> None:
 
 
 def test_a_search_finds_molecules_all_over_the_field() -> None:
-    # In one frame of five it ends at a wrong arrangement (the light is bright, and it starts from nothing): which
+    # In one frame of five it ends at a wrong arrangement (bright light, and it starts from nothing): which one
     # depends on the rounding of the processor.
     right = 0
     for noise in range(8):
