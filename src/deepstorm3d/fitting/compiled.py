@@ -116,9 +116,8 @@ def climbed(
 ) -> tuple[JointState, Tensor, Tensor, Tensor | None]:
     """The state after the fit of every frame, its deviance (B,), whether it converged (B,), σ of photons (N,).
 
-    This one only if the effort asks for it; NaN in frames where it could not be computed.
-
-    No frame may have more than `MOST_UNKNOWNS` unknowns.
+    σ only if the effort asks for it; NaN in frames where it could not be computed. No frame may have more than
+    `MOST_UNKNOWNS` unknowns.
     """
     from .kernels.climb import climb
 

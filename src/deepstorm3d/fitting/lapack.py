@@ -16,8 +16,8 @@ def of_each(function: Callable[[Tensor], Tensor], matrices: Tensor) -> Tensor:
     """What a function of LAPACK makes of matrices (…, n, n): as many of this size.
 
     Of several matrices of some hundred unknowns PyTorch's threads each call LAPACK, which uses threads as well:
-    once `torch.set_num_threads` was called in a process, it then reports errors, gives wrong values or never
-    returns (PyTorch 2.13 with MKL, two cores; `tests/fitting/test_fitting_lapack.py`).
+    once `torch.set_num_threads` was called in a process, it reports errors or never returns (PyTorch 2.13 with
+    MKL, two cores; `tests/fitting/test_fitting_lapack.py`).
     """
     if matrices.is_cuda or matrices.dim() == 2 or matrices.shape[-1] <= _SMALL:
         return function(matrices)
