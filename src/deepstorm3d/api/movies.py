@@ -20,7 +20,6 @@ from ..emitters import Emitters
 from ..errors import InputError
 from ..experiment.configure import find_experiment
 from ..experiment.experiment import Experiment
-from ..experiment.files import read_experiment
 from ..experiment.presets import PRESETS, preset
 from ..front_door import doubt, public
 from ..io.movies import AnyMovie, as_source, open_movie
@@ -46,10 +45,9 @@ def as_experiment(experiment: AnExperiment) -> Experiment:
     if isinstance(experiment, Experiment):
         return experiment
     name, path = str(experiment), Path(experiment)
-    named = name in PRESETS or not (path.suffix or path.exists())
-    if named and name not in PRESETS:
+    if name not in PRESETS and not (path.suffix or path.exists()):
         return preset(name)  # which says what was meant
-    return find_experiment(name) if named else read_experiment(path)
+    return find_experiment(name)
 
 
 @public

@@ -73,37 +73,12 @@ class AtEdges:
         near = Neighbourhoods(model, now.state, model.image(now.state, likelihood), likelihood, changes)
         fitted = near.model.fit(near.changed(), near.likelihood)
         gain = near.deviance - fitted.deviance
-        after, accepted = self._accepted(now, likelihood, near, fitted.state, gain)
-        assert fitted.state.origin is not None
+        after, accepted = self.selector.merged(now, likelihood, near, fitted.state, gain - _LEAST_GAIN)
+        assert fitted.state.origin is not None and after.state.origin is not None
+        after = replace(after, state=after.state.rows(after.state.origin.argsort()))
         moved = (fitted.state.origin == row[fitted.state.frame]).nonzero()[:, 0]
         there = Places.of(fitted.state, moved, row, level[row] - gain)
         return after, level.index_add(0, row, torch.where(accepted, -gain, 0.0)), there
-
-    def _accepted(
-        self, now: Refined, likelihood: Likelihood, near: Neighbourhoods, fitted: JointState, gain: Tensor
-    ) -> tuple[Refined, Tensor]:
-        """The list with the windows that are better as `fitted`, and which those are, (M,) bool."""
-        model, cost = self.selector.model, self.selector.cost
-
-        def merged(accepted: Tensor) -> Refined:
-            state = near.merged(fitted, accepted, torch.zeros_like(accepted))
-            assert state.origin is not None
-            state = state.rows(state.origin.argsort())
-            return Refined(state, model.deviance(model.image(state, likelihood), likelihood), now.settled)
-
-        accepted = gain > _LEAST_GAIN
-        largest = gain.new_zeros(len(likelihood)).scatter_reduce(0, near.frame, gain, "amax")[near.frame]
-        # The light of two windows can overlap, and a spot exceeds its window: where a frame is not better with
-        # all changes, only the best one is made, or none.
-        for kept in (gain == largest, gain > torch.inf):
-            if not bool(accepted.any()):
-                return now, accepted
-            after = merged(accepted)
-            worse = (cost(after) >= cost(now))[near.frame] & accepted
-            if not bool(worse.any()):
-                return after, accepted
-            accepted = accepted & (~worse | kept)
-        return (merged(accepted) if bool(accepted.any()) else now), accepted
 
 
 def widened(table: Localizations, spread: Tensor) -> Localizations:

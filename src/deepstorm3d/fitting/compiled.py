@@ -170,7 +170,7 @@ def bounds(image: LinearImage, information: Tensor) -> tuple[Tensor, Tensor] | N
         # Double precision: two molecules at nearly one place differ by little.
         own = slopes._replace(values=slopes.values[rows].astype(np.float64), windows=slopes.windows[rows])
         weights, matrix = information[frame].contiguous().numpy(), np.empty((size, size))
-        if not frame_bounds(scenes[frame], own, weights, False, matrix, sigma[rows], level[rows]):
+        if not frame_bounds(scenes[frame], own, weights, matrix, sigma[rows], level[rows]):
             return None
     return torch.from_numpy(sigma), torch.from_numpy(level)
 

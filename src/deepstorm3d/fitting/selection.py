@@ -180,10 +180,21 @@ class Selector:
         if len(changes.new):
             fitted = self._thinned(near, fitted, before)
         gain = before - self.cost(fitted)
+        after, accepted = self.merged(now, likelihood, near, fitted.state, gain)
+        return after, near.frame[accepted].unique()
+
+    def merged(
+        self, now: Refined, likelihood: Likelihood, near: Neighbourhoods, fitted: JointState, gain: Tensor
+    ) -> tuple[Refined, Tensor]:
+        """The list with those windows, as they were fitted, that lower its cost; which those are, (M,) bool.
+
+        near: the windows of the list `now`;  fitted: a state of them;
+        gain: (M,), by how much each lowers the cost.
+        """
         accepted, refused = gain > 0, gain <= 0
 
-        def merged() -> tuple[Refined, Tensor]:
-            state = near.merged(fitted.state, accepted, refused)
+        def made() -> tuple[Refined, Tensor]:
+            state = near.merged(fitted, accepted, refused)
             if not bool(accepted.any()):
                 self.model.same_image(state, now.state, likelihood)
                 return replace(now, state=state), accepted
@@ -191,17 +202,17 @@ class Selector:
             after = Refined(state, deviance, now.settled)
             return after, accepted & (self.cost(after) >= self.cost(now))[near.frame]
 
-        after, worse = merged()
+        after, worse = made()
         if bool(worse.any()):
             # The light of two neighbourhoods can overlap: where a frame is not better with all changes, only
             # the best one is made.
             accepted &= ~worse | (gain == _largest(gain, near.frame, len(likelihood))[near.frame])
-            after, worse = merged()
+            after, worse = made()
         if bool(worse.any()):
             # Nor is it with that one alone: a spot exceeds its window.
             accepted, refused = accepted & ~worse, refused | worse
-            after, _ = merged()
-        return after, near.frame[accepted].unique()
+            after, _ = made()
+        return after, accepted
 
     def _thinned(self, near: Neighbourhoods, fitted: Refined, before: Tensor) -> Refined:
         """The fit of windows without the least significant molecules, where it costs no less than `before`."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ...optics.compiled import Array, Molecules, Spline, compiled
+from ...optics.compiled import Array, Molecules, Spline, compiled, compiled_in_place
 from .factor import factorize, forward, inverse_diagonal, scale_to_unit, unit_copy, unit_scale
 from .matrix import Order, arrange, fisher_matrix, new_order
 from .normal import Slopes, linearize
@@ -19,17 +19,11 @@ _RIDGE = 1e-7  # gives a molecule without any signal a large, finite variance
 
 @compiled
 def frame_bounds(
-    scene: Scene,
-    slopes: Slopes,
-    information: Array,
-    photons_only: bool,
-    matrix: Array,
-    sigma: Array,
-    level: Array,
+    scene: Scene, slopes: Slopes, information: Array, matrix: Array, sigma: Array, level: Array
 ) -> bool:
     """Write σ (n, p) of all unknowns and σ (n,) of the background at each molecule; False if F is singular.
 
-    photons_only: write only σ of the photons;  matrix: memory, (n·p + k·l, n·p + k·l) float64.
+    matrix: memory, (n·p + k·l, n·p + k·l) float64.
     """
     number, unknowns = slopes.values.shape[:2]
     order, scale = new_order(number, unknowns, scene), np.empty(len(matrix))
@@ -38,21 +32,16 @@ def frame_bounds(
     scale_to_unit(matrix, scale, np.full(len(matrix), _RIDGE))
     if not factorize(matrix, order.first):
         return False
-    each = 1 if photons_only else unknowns
-    wanted, variance = np.empty(number * each, np.int64), np.empty(number * each)
+    wanted, variance = np.empty(number * unknowns, np.int64), np.empty(number * unknowns)
     sorted_rows = np.argsort(order.molecules)
     for k in range(number):
-        for a in range(each):
-            wanted[k * each + a] = order.molecules[sorted_rows[k]] + (3 if photons_only else a)
+        for a in range(unknowns):
+            wanted[k * unknowns + a] = order.molecules[sorted_rows[k]] + a
     inverse_diagonal(matrix, order.first, wanted, variance)
     for k in range(len(wanted)):
-        i, a = sorted_rows[k // each], 3 if photons_only else k % each
-        unit = scale[wanted[k]]
-        # Without information the scale is 0: the variance is that of the smallest one that counts.
-        sigma[i, a] = math.sqrt(variance[k]) * (unit if unit > 0 else 1e10)
-    if not photons_only:
-        for i in range(number):
-            level[i] = _of_background(scene, slopes, order, scale, matrix, i)
+        sigma[sorted_rows[k // unknowns], k % unknowns] = math.sqrt(variance[k]) * _stated(scale[wanted[k]])
+    for i in range(number):
+        level[i] = _of_background(scene, slopes, order, scale, matrix, i)
     return True
 
 
@@ -68,14 +57,19 @@ def photon_bounds(
     values = np.empty((number, unknowns, spline.patch_px * spline.side), matrix.dtype)
     slopes = Slopes(values, np.zeros((number, 6), np.int64), spline.side)
     linearize(spline, scene, molecules, slopes)
-    return frame_bounds(scene, slopes, information, True, matrix, sigma, np.empty(0))
+    order, photons = new_order(number, unknowns, scene), np.empty(number)
+    arrange(scene, slopes, order)
+    fisher_matrix(scene, slopes, information, order, matrix)
+    photon_sigma(matrix, order, matrix, photons)
+    sigma[:, 3] = photons
+    return not np.isnan(photons).any()
 
 
 @compiled
 def photon_sigma(matrix: Array, order: Order, factor: Array, sigma: Array) -> None:
     """Write σ of the photons (n,) from the lower triangle of a Fisher matrix; NaN if it is singular.
 
-    factor: memory, as large as the matrix.
+    factor: memory, as large as the matrix, or the matrix itself.
     """
     scale, variance = np.empty(len(matrix)), np.empty(len(sigma))
     unit_scale(matrix, scale)
@@ -87,7 +81,13 @@ def photon_sigma(matrix: Array, order: Order, factor: Array, sigma: Array) -> No
     wanted = order.molecules[sorted_rows] + 3
     inverse_diagonal(factor, order.first, wanted, variance)
     for k in range(len(wanted)):
-        sigma[sorted_rows[k]] = math.sqrt(variance[k]) * (scale[wanted[k]] if scale[wanted[k]] > 0 else 1e10)
+        sigma[sorted_rows[k]] = math.sqrt(variance[k]) * _stated(scale[wanted[k]])
+
+
+@compiled_in_place
+def _stated(scale: float) -> float:
+    """The scale of an unknown's σ. Without information it is 0: σ is that of the least that counts."""
+    return scale if scale > 0 else 1e10
 
 
 @compiled
